@@ -1,0 +1,205 @@
+"""The contract of a memory policy, on one page.
+
+A policy is five choices; this release knows three of them (prefix caching is off):
+
+* a *grouping* says which layers share a page and how large the page is: a pure function;
+* a *carving* says how pages come out of the pool: the one class with state, below;
+* a *scheduler* says who is served and who is preempted (``jenga_sim.sim.scheduler``).
+
+How many pages a request needs and which of them expired follows from the layer kinds alone
+(``policies.demand``) and is never a policy's business.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+from ..configs.specs import Kind, KVCacheSpec
+
+TokenSource = Literal["text", "cross", "all"]
+"""Which tokens fill a group's pages: the sequence's own, the encoder's, or both in one table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a page stores for all layers of one kind: the unit of the waste breakdown."""
+
+    label: str
+    """Variant and window, e.g. ``swa(1024)``: the key of every per-kind result."""
+    kind: Kind
+    layers: int
+    bytes_per_token: int = 0
+    """Of all ``layers`` together; 0 for states."""
+    state_bytes: int = 0
+    """Of all ``layers`` together; 0 for attention."""
+    window: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageGroup:
+    """Layers that share a block table: one page holds one block of tokens for all of them."""
+
+    name: str
+    kind: Kind
+    """How the group grows and shrinks; ``full`` where mixed kinds share a page."""
+    block_size: int
+    """Tokens per block."""
+    page_bytes: int
+    """Bytes that one page takes from the pool, padding included."""
+    contents: tuple[Content, ...]
+    window: int = 0
+    source: TokenSource = "text"
+    pages_per_block: int = 1
+    """More than one where a state is larger than a page."""
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes that one full block can store."""
+        return sum(self.capacity_bytes(content) for content in self.contents)
+
+    @property
+    def padding_bytes(self) -> int:
+        """Bytes of one page that nothing can ever fill."""
+        return self.page_bytes - self.content_bytes if self.pages_per_block == 1 else 0
+
+    def capacity_bytes(self, content: Content) -> int:
+        """Bytes that one full block stores for ``content``."""
+        return content.state_bytes or content.bytes_per_token * self.block_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupingContext:
+    """What a grouping may know beside the layers' caches."""
+
+    block_size: int
+    max_model_len: int
+
+
+Grouping = Callable[[Sequence[KVCacheSpec], GroupingContext], tuple[PageGroup, ...]]
+"""Pure: from the caches of one rank, in layer order, to page groups. Raises ConfigError."""
+
+Pages = Sequence[int]
+"""Page counts, one per group."""
+
+
+class Slack(NamedTuple):
+    """Bytes of the pool outside the pages that requests hold; see ``Carving.slack``."""
+
+    internal: tuple[int, ...]
+    """Per group: empty small pages of large pages that a running request owns."""
+    external: tuple[int, ...]
+    """Per group: empty bytes that no other group can take, or that cannot serve the need."""
+    reserved: int
+    """Null pages, bytes too few for a page, the watermark."""
+    free: int
+
+
+class Carving(ABC):
+    """How pages of every group come out of one pool.
+
+    The engine names requests by *slot*, a small integer, and pages by count: it takes pages at the
+    tail of a request's block tables and gives back the oldest ones. A carving that cares where a
+    page lies keeps its own order. Pages of a slot are returned in the order they were taken.
+    """
+
+    grouping: ClassVar[str] = "by_kind"
+    """The grouping that a user's class gets when it is named by ``--policy file.py:Class``."""
+
+    groups: tuple[PageGroup, ...]
+    pool_bytes: int
+
+    def __init__(self, groups: tuple[PageGroup, ...], pool_bytes: int) -> None:
+        """Start with an empty pool of ``pool_bytes``; raises ConfigError if no page fits."""
+        self.groups = groups
+        self.pool_bytes = pool_bytes
+
+    @abstractmethod
+    def could_fit(self, need: Pages) -> bool:
+        """Whether ``need`` pages for one request fit an empty pool. Pure."""
+
+    @abstractmethod
+    def fits(self, need: Pages, watermark: float = 0.0) -> bool:
+        """Whether a new request may take ``need`` pages now and leave ``watermark`` free.
+
+        Pure; asked at admission. ``watermark`` is a share of the pool (vLLM's ``watermark``).
+        Fewer free pages never turn a refusal into consent.
+        """
+
+    @abstractmethod
+    def take(self, slot: int, need: Pages) -> bool:
+        """Take ``need`` pages for ``slot``, all or nothing.
+
+        Returns False and changes nothing when they are not to be had. Taking nothing succeeds.
+        """
+
+    @abstractmethod
+    def give(self, slot: int, group: int, count: int) -> None:
+        """Give back the oldest ``count`` pages that ``slot`` holds in ``group`` (a window moved)."""
+
+    @abstractmethod
+    def free(self, slot: int) -> None:
+        """Give back every page of ``slot``, tail first (finished or preempted). Idempotent."""
+
+    @abstractmethod
+    def free_pages(self) -> tuple[int, ...]:
+        """Pages per group that could still be taken if only that group asked. Pure."""
+
+    @abstractmethod
+    def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
+        """Where the bytes outside held pages are. Pure.
+
+        ``refused`` is the need of the request at the head of the queue that did not fit, if any:
+        free bytes that cannot serve what it lacks count as external.
+        """
+
+    def horizon(self, need: Sequence[Pages]) -> int:
+        """How many of the coming steps can surely take their pages, ``need[i]`` in step i. Pure.
+
+        The engine takes that many decode steps in one leap. 0, the default, means: step by step.
+        """
+        del need
+        return 0
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise InvariantError when the books do not balance. Pure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUsage:
+    """Where the bytes of the pool are. The parts sum to the pool, exactly, at every sample.
+
+    needed: the attention or state of a running request will read it. cached: reusable prefix.
+    dead: pages that a request holds though nothing in them will be read again. padding: page made
+    larger than its content. internal: the part of a useful page that holds nothing useful (unfilled
+    tail, tokens of a page at a window's edge, empty small pages of a request's large page).
+    external: free bytes that no request of the needed kind can take. reserved: null pages,
+    watermark, bytes too few for a page. free: the rest.
+    """
+
+    pool: int
+    needed: int = 0
+    cached: int = 0
+    dead: int = 0
+    padding: int = 0
+    internal: int = 0
+    external: int = 0
+    reserved: int = 0
+    free: int = 0
+
+    @property
+    def total(self) -> int:
+        """Sum of the parts; equals ``pool``."""
+        parts = self.needed + self.cached + self.dead + self.padding
+        return parts + self.internal + self.external + self.reserved + self.free
+
+    @property
+    def held(self) -> int:
+        """Bytes that are neither free nor reserved."""
+        return self.pool - self.reserved - self.free
+
+    @property
+    def waste(self) -> int:
+        """Dead + padding + internal + external."""
+        return self.dead + self.padding + self.internal + self.external

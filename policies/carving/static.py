@@ -1,0 +1,113 @@
+"""Static partition: every group has its own part of the pool, fixed at start.
+
+The baseline of Jenga's artifact (``--static-partition``): the share of a group is its page bytes,
+halved for kinds whose cache is bounded (windows and states).
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from ...configs.errors import ConfigError, InvariantError
+from ...configs.specs import Kind
+from ..base import Carving, PageGroup, Pages, Slack
+from .counted import Counted
+
+NULL_PAGES = 1
+_GROWING: tuple[Kind, ...] = ("full", "cross")
+
+
+def share_weight(group: PageGroup) -> Fraction:
+    """Weight of a group: 1 for kinds that grow with the sequence, 1/2 for bounded ones."""
+    return Fraction(1) if group.kind in _GROWING else Fraction(1, 2)
+
+
+class StaticPartition(Carving):
+    """One pool per group; memory that one group lacks cannot come from another."""
+
+    def __init__(self, groups: tuple[PageGroup, ...], pool_bytes: int) -> None:
+        super().__init__(groups, pool_bytes)
+        weights = [share_weight(group) * group.page_bytes for group in groups]
+        total = sum(weights)
+        self.num_pages = tuple(
+            int(pool_bytes * weight / total) // group.page_bytes
+            for group, weight in zip(groups, weights, strict=True)
+        )
+        for group, count in zip(groups, self.num_pages, strict=True):
+            if count <= NULL_PAGES:
+                raise ConfigError(
+                    f"the static part of group {group.name} holds {count} pages of "
+                    f"{group.page_bytes:,} bytes and one is the null page: nothing can be served. "
+                    "Give the pool more memory or use --policy lcm."
+                )
+        self.free_counts = [count - NULL_PAGES for count in self.num_pages]
+        self._held = Counted(len(groups))
+
+    def could_fit(self, need: Pages) -> bool:
+        """See Carving."""
+        usable = (count - NULL_PAGES for count in self.num_pages)
+        return all(pages <= most for pages, most in zip(need, usable, strict=True))
+
+    def fits(self, need: Pages, watermark: float = 0.0) -> bool:
+        """See Carving. Every part keeps its own watermark."""
+        parts = zip(need, self.free_counts, self.num_pages, strict=True)
+        return all(pages + int(watermark * count) <= free for pages, free, count in parts)
+
+    def take(self, slot: int, need: Pages) -> bool:
+        """See Carving."""
+        if any(pages > free for pages, free in zip(need, self.free_counts, strict=True)):
+            return False
+        if any(need):
+            self._held.add(slot, need)
+            for group, pages in enumerate(need):
+                self.free_counts[group] -= pages
+        return True
+
+    def give(self, slot: int, group: int, count: int) -> None:
+        """See Carving."""
+        self._held.remove(slot, group, count)
+        self.free_counts[group] += count
+
+    def free(self, slot: int) -> None:
+        """See Carving."""
+        for group, count in enumerate(self._held.pop(slot)):
+            self.free_counts[group] += count
+
+    def free_pages(self) -> tuple[int, ...]:
+        """See Carving."""
+        return tuple(self.free_counts)
+
+    def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
+        """See Carving. While a request is refused, the parts that do not lack pages are external."""
+        external: list[int] = []
+        reserved = self.pool_bytes - sum(
+            count * group.page_bytes
+            for count, group in zip(self.num_pages, self.groups, strict=True)
+        )
+        free = 0
+        for index, group in enumerate(self.groups):
+            kept = min(self.free_counts[index], int(watermark * self.num_pages[index]))
+            reserved += (NULL_PAGES + kept) * group.page_bytes
+            usable = (self.free_counts[index] - kept) * group.page_bytes
+            lacking = refused is None or refused[index] * group.page_bytes > usable
+            external.append(0 if lacking else usable)
+            free += usable if lacking else 0
+        return Slack((0,) * len(self.groups), tuple(external), reserved, free)
+
+    def horizon(self, need: Sequence[Pages]) -> int:
+        """See Carving."""
+        left = list(self.free_counts)
+        for step, pages in enumerate(need):
+            left = [free - count for free, count in zip(left, pages, strict=True)]
+            if min(left) < 0:
+                return step
+        return len(need)
+
+    def check(self) -> None:
+        """See Carving."""
+        self._held.check()
+        for index, (used, free) in enumerate(zip(self._held.totals, self.free_counts, strict=True)):
+            if free < 0 or used + free + NULL_PAGES != self.num_pages[index]:
+                raise InvariantError(
+                    f"group {self.groups[index].name}: {used} used + {free} free + {NULL_PAGES} "
+                    f"null are not {self.num_pages[index]} pages"
+                )

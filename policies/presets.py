@@ -1,0 +1,167 @@
+"""Named policies: each names all its choices, and how a user's own class joins them."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from ..configs.errors import ConfigError
+from .base import Carving, Grouping
+from .carving.ideal import Ideal
+from .carving.lcm import LCMCarving
+from .carving.single import SinglePool
+from .carving.static import StaticPartition
+from .grouping.by_kind import by_kind, by_kind_exact
+from .grouping.uniform import uniform
+from .grouping.vllm import vllm, vllm_nohybrid
+
+CarvingFactory = Callable[..., Carving]
+
+GROUPINGS: dict[str, Grouping] = {
+    "uniform": uniform,
+    "by_kind": by_kind,
+    "by_kind_exact": by_kind_exact,
+    "vllm": vllm,
+    "vllm_nohybrid": vllm_nohybrid,
+}
+CARVINGS: dict[str, CarvingFactory] = {
+    "single": SinglePool,
+    "static": StaticPartition,
+    "lcm": LCMCarving,
+    "ideal": Ideal,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A memory policy: how layers share pages and how pages come out of the pool."""
+
+    name: str
+    grouping: str
+    carving: str
+    scheduler: str = "v1"
+    retention: str = "none"
+    """What stays cached; only ``none`` (prefix caching off) in this release."""
+    summary: str = ""
+
+    @property
+    def group(self) -> Grouping:
+        """The grouping function."""
+        return GROUPINGS[self.grouping]
+
+    @property
+    def make_carving(self) -> CarvingFactory:
+        """The carving class; a name with a colon is looked up as a user's class."""
+        return CARVINGS.get(self.carving) or load_class(self.carving)
+
+    @property
+    def aligns_blocks(self) -> bool:
+        """Whether attention blocks grow until a page holds a state, as vLLM does at start-up."""
+        return self.grouping.startswith("vllm")
+
+
+PRESETS: dict[str, Policy] = {
+    policy.name: policy
+    for policy in (
+        Policy(
+            name="paged",
+            grouping="uniform",
+            carving="single",
+            summary="PagedAttention: one page for all layers, every layer keeps every token",
+        ),
+        Policy(
+            name="vllm",
+            grouping="vllm",
+            carving="single",
+            summary="vLLM 0.33: groups of equal pages, windows recycled, padding",
+        ),
+        Policy(
+            name="vllm-nohybrid",
+            grouping="vllm_nohybrid",
+            carving="single",
+            summary="vLLM 0.33 with --disable-hybrid-kv-cache-manager: windows kept in full",
+        ),
+        Policy(
+            name="static",
+            grouping="by_kind",
+            carving="static",
+            summary="one fixed part of the pool per layer kind",
+        ),
+        Policy(
+            name="lcm",
+            grouping="by_kind",
+            carving="lcm",
+            summary="Jenga: large pages of the LCM of the kinds' pages, request-aware",
+        ),
+        Policy(
+            name="ideal",
+            grouping="by_kind_exact",
+            carving="ideal",
+            summary="byte-exact bound: no allocator can hold less",
+        ),
+    )
+}
+
+
+def get_policy(name: str) -> Policy:
+    """Return a preset, an installed plug-in, or a user's class named ``file.py:Class``.
+
+    A user's class is a ``Carving`` and brings its grouping as a class attribute. Packages register
+    classes in the entry-point group ``jenga_sim.policies``.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    plugins = {point.name: point for point in entry_points(group="jenga_sim.policies")}
+    if ":" in name or name in plugins:
+        target = name if ":" in name else plugins[name].value
+        grouping = load_class(target).grouping
+        if grouping not in GROUPINGS:
+            raise ConfigError(f"{target}: grouping {grouping!r} is none of {sorted(GROUPINGS)}")
+        return Policy(name=name, grouping=grouping, carving=target, summary="user's class")
+    known = [*PRESETS, *plugins]
+    close = get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ConfigError(
+        f"unknown policy {name!r}.{hint} Known: {', '.join(known)}; or your own, ./mine.py:MyCarving"
+    )
+
+
+def load_class(target: str) -> type[Carving]:
+    """Load ``path/to/file.py:Class`` or ``package.module:Class``."""
+    module_name, _, class_name = target.rpartition(":")
+    module = (
+        _load_file(module_name) if module_name.endswith(".py") else _import(module_name, target)
+    )
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, Carving)):
+        raise ConfigError(
+            f"{target}: no class {class_name!r} derived from jenga_sim.policies.base.Carving"
+        )
+    return found
+
+
+def _import(module_name: str, target: str) -> object:
+    try:
+        return importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"policy {target}: cannot import {module_name!r}: {error}") from error
+
+
+def _load_file(file_name: str) -> object:
+    path = Path(file_name)
+    if not path.is_file():
+        raise ConfigError(f"policy file {file_name}: no such file")
+    name = f"jenga_sim_user_policy_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"policy file {file_name}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"policy file {file_name}: {type(error).__name__}: {error}") from error
+    return module

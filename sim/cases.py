@@ -1,0 +1,176 @@
+"""Step-driven cases: a scheduler and its memory with arrivals by step and no clock.
+
+The format is the one in which recordings of the real vLLM scheduler are kept (``tests/golden``):
+layers, ``kv_bytes``, scheduler settings and requests with ``arrival_step``, ``prompt`` as runs
+``[seed, length]`` and ``output_len``.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..configs.errors import ConfigError
+from ..configs.specs import DTYPE_BYTES, KVCacheSpec
+from .scheduler import SchedulerConfig
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class CaseLayer(_Strict):
+    """One layer, or a repeated one (``count``)."""
+
+    kind: Literal["full", "sliding_window", "chunked_local", "mla", "mamba"]
+    count: int = Field(1, ge=1)
+    kv_heads: int = Field(1, ge=1)
+    head_size: int = Field(1, ge=1)
+    dtype: Literal["bf16", "fp16", "fp32", "fp8"] = "bf16"
+    block_size: int | None = Field(None, ge=1)
+    window: int = Field(0, ge=0)
+    chunk: int = Field(0, ge=0)
+    mode: Literal["none", "align"] = "none"
+    mamba_block_size: int | None = Field(None, ge=1)
+    page_size_padded: int | None = None
+    num_speculative_blocks: int = 0
+    shapes: list[list[int]] = Field(default_factory=list)
+    dtypes: list[str] = Field(default_factory=list)
+
+    def spec(self, block_size: int, max_model_len: int) -> KVCacheSpec:
+        """The cache of this layer, as vLLM's spec of the same name."""
+        if self.kind == "mamba":
+            return self._state_spec(max_model_len)
+        vectors = 1 if self.kind == "mla" else 2
+        return KVCacheSpec(
+            kind=self.kind,
+            variant=self.kind,
+            block_size=self.block_size or block_size,
+            bytes_per_token=int(vectors * self.kv_heads * self.head_size * DTYPE_BYTES[self.dtype]),
+            window=self.window or self.chunk,
+            shape=(self.kv_heads, self.head_size, self.dtype),
+            page_size_padded=self.page_size_padded,
+        )
+
+    def _state_spec(self, max_model_len: int) -> KVCacheSpec:
+        total = 0
+        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+            elements = 1
+            for extent in shape:
+                elements *= extent
+            total += int(elements * DTYPE_BYTES[dtype])
+        return KVCacheSpec(
+            kind="mamba",
+            variant="mamba",
+            block_size=self.mamba_block_size or max_model_len,
+            state_bytes=total,
+            shape=(str(self.shapes), str(self.dtypes)),
+            page_size_padded=self.page_size_padded,
+        )
+
+
+class CasePattern(_Strict):
+    """Layers repeated in order."""
+
+    pattern: list[CaseLayer]
+    repeat: int = Field(ge=1)
+
+
+class CaseScheduler(BaseModel):
+    """Scheduler settings under their short names."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+
+    max_num_seqs: int = Field(256, ge=1)
+    max_num_batched_tokens: int = Field(8192, ge=1)
+    policy: Literal["fcfs", "priority"] = "fcfs"
+    watermark: float = Field(0.0, ge=0.0)
+    reserve_full_isl: bool = True
+    long_prefill_token_threshold: int = Field(0, ge=0)
+    enable_chunked_prefill: bool = True
+    asynchronous: bool = Field(False, alias="async")
+
+
+class CaseRequest(_Strict):
+    """One request; its id defaults to ``r`` and its place in the list."""
+
+    id: str | None = None
+    arrival_step: int = Field(0, ge=0)
+    prompt: list[tuple[int, int]]
+    output_len: int = Field(ge=1)
+    priority: int = 0
+
+
+class Case(_Strict):
+    """A whole case."""
+
+    name: str
+    layers: list[CaseLayer | CasePattern]
+    block_size: int = Field(ge=1)
+    kv_bytes: int = Field(ge=1)
+    max_model_len: int = Field(ge=1)
+    requests: list[CaseRequest]
+    hybrid: bool = True
+    enable_prefix_caching: bool = True
+    retention_interval: int | None = 0
+    kv_cache_layout: Literal["LBNHC", "BLNHC"] = "LBNHC"
+    scheduler: CaseScheduler = Field(default_factory=lambda: CaseScheduler.model_validate({}))
+
+
+@dataclass(frozen=True)
+class CaseSetup:
+    """What a case says, in the engine's terms."""
+
+    case: Case
+    specs: tuple[KVCacheSpec, ...]
+    scheduler: SchedulerConfig
+    ids: tuple[str, ...]
+
+
+def read_case(path: str | Path) -> CaseSetup:
+    """Read a case file; raises ConfigError naming file and key."""
+    try:
+        raw: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot read the case: {error}") from error
+    try:
+        case = Case.model_validate(raw, strict=False)
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from error
+    if case.enable_prefix_caching:
+        raise ConfigError(
+            f"{path}: enable_prefix_caching: this release simulates vLLM with prefix caching off; "
+            'set "enable_prefix_caching": false'
+        )
+    if case.kv_cache_layout != "LBNHC":
+        raise ConfigError(f"{path}: kv_cache_layout: only LBNHC, vLLM's default, is simulated")
+    return _setup(case)
+
+
+def _setup(case: Case) -> CaseSetup:
+    layers: list[CaseLayer] = []
+    for entry in case.layers:
+        if isinstance(entry, CasePattern):
+            layers.extend(entry.pattern * entry.repeat)
+        else:
+            layers.extend([entry] * entry.count)
+    settings = case.scheduler
+    return CaseSetup(
+        case=case,
+        specs=tuple(layer.spec(case.block_size, case.max_model_len) for layer in layers),
+        scheduler=SchedulerConfig(
+            max_num_seqs=settings.max_num_seqs,
+            max_num_batched_tokens=settings.max_num_batched_tokens,
+            max_model_len=case.max_model_len,
+            policy=settings.policy,
+            watermark=settings.watermark,
+            scheduler_reserve_full_isl=settings.reserve_full_isl,
+            long_prefill_token_threshold=settings.long_prefill_token_threshold,
+            enable_chunked_prefill=settings.enable_chunked_prefill,
+            async_scheduling=settings.asynchronous,
+        ),
+        ids=tuple(r.id or f"r{index}" for index, r in enumerate(case.requests)),
+    )

@@ -1,0 +1,70 @@
+"""The request table: one column per fact, one row ("slot") per request of the trace."""
+
+from array import array
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Where a request is in its life."""
+
+    PENDING = 0
+    WAITING = 1
+    RUNNING = 2
+    FINISHED = 3
+    REJECTED = 4
+
+
+NEVER = -1
+"""A moment that did not come (a rejected request's first token)."""
+
+
+def _zeros(count: int, fill: int = 0) -> "array[int]":
+    return array("q", [fill]) * count
+
+
+class Requests:
+    """Columns of integers. Plain arrays: fast one by one from Python, viewable by numpy at once."""
+
+    def __init__(
+        self,
+        *,
+        arrival_ns: Iterable[int],
+        prompt_tokens: Iterable[int],
+        max_tokens: Iterable[int],
+        cross_tokens: Iterable[int] | None = None,
+        priority: Iterable[int] | None = None,
+    ) -> None:
+        """Start with all requests pending. Times in ns; lengths in tokens."""
+        self.arrival_ns = array("q", arrival_ns)
+        self.prompt = array("q", prompt_tokens)
+        self.max_tokens = array("q", max_tokens)
+        count = len(self.arrival_ns)
+        self.cross = array("q", cross_tokens) if cross_tokens is not None else _zeros(count)
+        self.priority = array("q", priority) if priority is not None else _zeros(count)
+        self.status = _zeros(count, Status.PENDING)
+        self.output = _zeros(count)
+        """Tokens generated so far."""
+        self.computed = _zeros(count)
+        """Tokens whose cache is, or is about to be, valid (vLLM's ``num_computed_tokens``)."""
+        self.in_flight = _zeros(count)
+        """Of ``computed``, tokens of steps that still run."""
+        self.stale = _zeros(count)
+        """Tokens in flight when the request was preempted."""
+        self.placeholders = _zeros(count)
+        """Output tokens scheduled but not yet known (async scheduling)."""
+        self.chunk = _zeros(count)
+        """Tokens of the last step that served the request."""
+        self.preemptions = _zeros(count)
+        self.recomputed = _zeros(count)
+        """Tokens thrown away by preemption."""
+        self.scheduled_ns = _zeros(count, NEVER)
+        self.first_token_ns = _zeros(count, NEVER)
+        self.last_token_ns = _zeros(count, NEVER)
+
+    def __len__(self) -> int:
+        return len(self.arrival_ns)
+
+    def num_tokens(self, slot: int) -> int:
+        """Prompt and generated tokens."""
+        return self.prompt[slot] + self.output[slot]

@@ -1,0 +1,231 @@
+"""The scheduler of vLLM 0.33 (``v1/core/sched/scheduler.py``): decisions only, no clock.
+
+Running requests are served first, in order, then waiting ones; a step has one token budget for
+decodes and prefill chunks alike. It never reads how long an output will really be: ``max_tokens``
+only ends a request once that many tokens are out.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..policies.base import Pages
+from .requests import Requests, Status
+from .tables import BlockTables
+from .waiting import FCFSQueue, PriorityQueue, WaitingQueue
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig:
+    """Settings that decide who is served; names and meaning as in vLLM."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_model_len: int
+    policy: Literal["fcfs", "priority"] = "fcfs"
+    watermark: float = 0.0
+    scheduler_reserve_full_isl: bool = True
+    long_prefill_token_threshold: int = 0
+    enable_chunked_prefill: bool = True
+    async_scheduling: bool = False
+
+    @property
+    def concurrent_batches(self) -> int:
+        """Batches in flight at once."""
+        return 2 if self.async_scheduling else 1
+
+    @property
+    def max_in_flight_tokens(self) -> int:
+        """Tokens scheduled but not settled, at most."""
+        return self.concurrent_batches * self.max_num_batched_tokens
+
+
+@dataclass(slots=True)
+class Batch:
+    """One step's decisions."""
+
+    tokens: dict[int, int] = field(default_factory=dict[int, int])
+    """Slot -> tokens computed in this step, in the order they were scheduled."""
+    sampled: list[int] = field(default_factory=list[int])
+    """Slots whose prompt is complete: each of them gets one output token."""
+    admitted: list[int] = field(default_factory=list[int])
+    preempted: list[int] = field(default_factory=list[int])
+    refused: Pages | None = None
+    """Need of the waiting request that did not fit, if that ended the step's admissions."""
+
+
+class Scheduler:
+    """Continuous batching with chunked prefill and preemption by recomputation."""
+
+    def __init__(self, requests: Requests, tables: BlockTables, config: SchedulerConfig) -> None:
+        self.config = config
+        self.requests = requests
+        self.tables = tables
+        self.running: list[int] = []
+        by_priority = config.policy == "priority"
+        self.waiting: WaitingQueue = (
+            PriorityQueue(requests.priority) if by_priority else FCFSQueue()
+        )
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether anything waits or runs."""
+        return bool(self.running or len(self.waiting))
+
+    def add(self, slot: int) -> None:
+        """Let a request that arrived wait."""
+        self.requests.status[slot] = Status.WAITING
+        self.waiting.add(slot)
+
+    def schedule(self) -> Batch:
+        """Decide the next step and take its pages; computed tokens advance at once."""
+        batch = Batch()
+        several = len(self.running) + len(self.waiting) > 1
+        threshold = self.config.long_prefill_token_threshold if several else 0
+        budget = self._schedule_running(batch, self.config.max_num_batched_tokens, threshold)
+        if not batch.preempted:
+            self._schedule_waiting(batch, budget, threshold)
+        self._advance(batch)
+        return batch
+
+    def _schedule_running(self, batch: Batch, budget: int, threshold: int) -> int:
+        index = 0
+        while index < len(self.running) and budget > 0:
+            slot = self.running[index]
+            new = self._running_tokens(slot, budget, threshold)
+            if new <= 0:
+                index += 1
+                continue
+            while not self.tables.allocate(slot, new):
+                victim = self._victim()
+                if self.running.index(victim) < index:
+                    index -= 1
+                self.running.remove(victim)
+                budget += batch.tokens.pop(victim, 0)
+                self._preempt(victim, batch)
+                if victim == slot:
+                    break
+            if self.requests.status[slot] == Status.RUNNING:
+                batch.tokens[slot] = new
+                budget -= new
+                index += 1
+            elif self.config.policy == "fcfs":
+                break
+        return budget
+
+    def _running_tokens(self, slot: int, budget: int, threshold: int) -> int:
+        """Tokens that a running request may compute now; 0 if its last token is on its way."""
+        requests = self.requests
+        computed, placeholders = requests.computed[slot], requests.placeholders[slot]
+        end = requests.prompt[slot] + requests.max_tokens[slot]
+        if placeholders > 0 and computed + 2 - placeholders >= end:
+            return 0
+        new = requests.prompt[slot] + requests.output[slot] + placeholders - computed
+        if 0 < threshold < new:
+            new = threshold
+        return min(new, budget, self.config.max_model_len - computed - 1)
+
+    def _victim(self) -> int:
+        """The running request to preempt: the last one, or the least important, latest one."""
+        if self.config.policy == "fcfs":
+            return self.running[-1]
+        return max(self.running, key=lambda slot: (self.requests.priority[slot], slot))
+
+    def _preempt(self, slot: int, batch: Batch) -> None:
+        requests = self.requests
+        self.tables.free(slot)
+        requests.recomputed[slot] += requests.computed[slot]
+        requests.computed[slot] = 0
+        requests.stale[slot] = requests.in_flight[slot]
+        requests.placeholders[slot] = 0
+        requests.preemptions[slot] += 1
+        requests.status[slot] = Status.WAITING
+        self.waiting.prepend(slot)
+        batch.preempted.append(slot)
+
+    def _schedule_waiting(self, batch: Batch, budget: int, threshold: int) -> None:
+        config, requests = self.config, self.requests
+        passed_over: list[int] = []
+        while budget > 0 and len(self.waiting) and len(self.running) < config.max_num_seqs:
+            slot = self.waiting.peek()
+            if requests.stale[slot] > 0:
+                # Its output from before the preemption is still in flight.
+                passed_over.append(self.waiting.pop())
+                continue
+            new = requests.num_tokens(slot)
+            if 0 < threshold < new:
+                new = threshold
+            if not config.enable_chunked_prefill and new > budget:
+                break
+            new = min(new, budget)
+            batch.refused = self._refusal(slot, new)
+            if batch.refused is not None:
+                break
+            self.waiting.pop()
+            requests.status[slot] = Status.RUNNING
+            self.running.append(slot)
+            batch.tokens[slot] = new
+            batch.admitted.append(slot)
+            budget -= new
+        for slot in reversed(passed_over):
+            self.waiting.prepend(slot)
+
+    def _refusal(self, slot: int, new: int) -> Pages | None:
+        """Take the pages of a waiting request's first chunk; the need that did not fit if refused.
+
+        The whole prompt must fit (``scheduler_reserve_full_isl``) above the watermark, which does
+        not apply while nothing runs.
+        """
+        carving = self.tables.carving
+        watermark = self.config.watermark if self.running else 0.0
+        if self.config.scheduler_reserve_full_isl:
+            whole = self.tables.admission_need(slot, self.requests.num_tokens(slot))
+            if not carving.fits(whole, watermark):
+                return whole
+        need = self.tables.chunk_need(slot, new)
+        if not carving.fits(need, watermark) or not self.tables.allocate(slot, new):
+            return need
+        return None
+
+    def _advance(self, batch: Batch) -> None:
+        requests = self.requests
+        for slot, new in batch.tokens.items():
+            requests.computed[slot] += new
+            requests.in_flight[slot] += new
+            requests.chunk[slot] = new
+            due = requests.num_tokens(slot) + requests.placeholders[slot]
+            if requests.computed[slot] >= due:
+                batch.sampled.append(slot)
+                if self.config.async_scheduling:
+                    requests.placeholders[slot] += 1
+
+    def complete(self, batch: Batch) -> list[int]:
+        """Settle a step that ran: tokens come out, finished requests give their pages back."""
+        requests = self.requests
+        for slot, new in batch.tokens.items():
+            requests.in_flight[slot] -= new
+        finished = [slot for slot in batch.sampled if self._receive_token(slot)]
+        for slot, new in batch.tokens.items():
+            requests.stale[slot] = max(0, requests.stale[slot] - new)
+        for slot in finished:
+            self.finish(slot)
+        return finished
+
+    def _receive_token(self, slot: int) -> bool:
+        """Count one output token; True if it was the last."""
+        requests = self.requests
+        if requests.status[slot] == Status.FINISHED:
+            return False
+        requests.output[slot] += 1
+        if not requests.stale[slot] and requests.placeholders[slot] > 0:
+            requests.placeholders[slot] -= 1
+        at_limit = requests.num_tokens(slot) >= self.config.max_model_len
+        return at_limit or requests.output[slot] >= requests.max_tokens[slot]
+
+    def finish(self, slot: int) -> None:
+        """Remove a request that is done and give its pages back."""
+        if self.requests.status[slot] == Status.RUNNING:
+            self.running.remove(slot)
+        else:
+            self.waiting.remove(slot)
+        self.requests.status[slot] = Status.FINISHED
+        self.tables.free(slot)

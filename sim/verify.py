@@ -1,0 +1,196 @@
+"""Replay a step-driven case and compare it with a recording of the real vLLM scheduler.
+
+The log has the shape of the recording: ``config``, then one entry per step with the scheduled
+tokens, both queues, preemptions, free blocks and blocks per group, then totals.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..configs.errors import ConfigError
+from ..policies.base import GroupingContext, PageGroup
+from ..policies.carving.single import SinglePool
+from ..policies.grouping.vllm import vllm, vllm_nohybrid
+from .cases import CaseSetup, read_case
+from .requests import Requests, Status
+from .scheduler import Batch, Scheduler
+from .tables import BlockTables
+
+Log = dict[str, Any]
+MISSING = "(missing)"
+
+
+def replay(path: str | Path) -> Log:
+    """Replay the case file and return its log."""
+    return CaseReplay(read_case(path)).run()
+
+
+class CaseReplay:
+    """vLLM 0.33's engine loop over a step counter: arrivals by step, no clock."""
+
+    def __init__(self, setup: CaseSetup) -> None:
+        case = setup.case
+        grouping = vllm if case.hybrid else vllm_nohybrid
+        context = GroupingContext(block_size=case.block_size, max_model_len=case.max_model_len)
+        self.setup = setup
+        self.groups = grouping(setup.specs, context)
+        self.pool = SinglePool(self.groups, case.kv_bytes)
+        self.requests = Requests(
+            arrival_ns=range(len(case.requests)),
+            prompt_tokens=(sum(n for _, n in r.prompt) for r in case.requests),
+            max_tokens=(r.output_len for r in case.requests),
+            priority=(r.priority for r in case.requests),
+        )
+        self.tables = BlockTables(
+            self.requests,
+            self.groups,
+            self.pool,
+            max_in_flight_tokens=setup.scheduler.max_in_flight_tokens,
+            max_model_len=case.max_model_len,
+        )
+        self.scheduler = Scheduler(self.requests, self.tables, setup.scheduler)
+        order = range(len(case.requests))
+        self.pending = deque(sorted(order, key=lambda i: case.requests[i].arrival_step))
+        self.finish_step: dict[str, int] = {}
+        self.first_hits: dict[str, int] = {}
+        self.steps: list[Log] = []
+        self.stalled_at: int | None = None
+
+    def run(self) -> Log:
+        """Replay to the end and return the log."""
+        depth = self.setup.scheduler.concurrent_batches
+        in_flight: deque[tuple[Batch, int]] = deque()
+        step = 0
+        while True:
+            self._arrive(step)
+            if not self.scheduler.has_requests:
+                if not self.pending:
+                    break
+                step = self._arrival_step(self.pending[0])
+                continue
+            batch = self.scheduler.schedule()
+            record = self._record(step, batch)
+            in_flight.append((batch, step))
+            if len(in_flight) < depth and (batch.tokens or not self.pending):
+                step += 1
+                continue
+            settled, settled_step = in_flight.popleft()
+            finished = [self.setup.ids[slot] for slot in self.scheduler.complete(settled)]
+            self.finish_step.update(dict.fromkeys(finished, settled_step))
+            record["finished"] = finished
+            if not (batch.tokens or finished or in_flight or settled.tokens):
+                if not self.pending:
+                    self.stalled_at = step
+                    break
+                step = max(step + 1, self._arrival_step(self.pending[0]))
+                continue
+            step += 1
+        return self._log()
+
+    def _arrival_step(self, slot: int) -> int:
+        return self.setup.case.requests[slot].arrival_step
+
+    def _arrive(self, step: int) -> None:
+        while self.pending and self._arrival_step(self.pending[0]) <= step:
+            self.scheduler.add(self.pending.popleft())
+
+    def _record(self, step: int, batch: Batch) -> Log:
+        ids = self.setup.ids
+        admitted = {ids[slot]: 0 for slot in batch.admitted}
+        for request_id in admitted:
+            self.first_hits.setdefault(request_id, 0)
+        record: Log = {
+            "step": step,
+            "scheduled": {ids[slot]: new for slot, new in batch.tokens.items()},
+            "running": [ids[slot] for slot in self.scheduler.running],
+            "waiting": [ids[slot] for slot in self.scheduler.waiting],
+            "preempted": sorted(ids[slot] for slot in batch.preempted),
+            "admitted_hit_tokens": admitted,
+            "free_blocks": self.pool.free_count,
+            "cached_blocks": 0,
+            "group_blocks": [self.tables.held(index) for index in range(len(self.groups))],
+            "finished": [],
+        }
+        self.steps.append(record)
+        return record
+
+    def _log(self) -> Log:
+        ids = self.setup.ids
+        preempted = {ids[s]: n for s, n in enumerate(self.requests.preemptions) if n}
+        config = self._config()
+        if self.stalled_at is not None:
+            config["stalled_at_step"] = self.stalled_at
+        return {
+            "case": self.setup.case.name,
+            "config": config,
+            "first_admission_hit_tokens": self.first_hits,
+            "preemptions": preempted,
+            "finish_step": self.finish_step,
+            "total_steps": len(self.steps),
+            "total_scheduled_tokens": sum(sum(s["scheduled"].values()) for s in self.steps),
+            "steps": self.steps,
+        }
+
+    def _config(self) -> Log:
+        groups, case = self.groups, self.setup.case
+        block_size = math.lcm(*(group.block_size for group in groups))
+        need = sum(self._longest_request_pages(group) for group in groups)
+        concurrency = self.pool.num_pages / need
+        return {
+            "num_blocks": self.pool.num_pages,
+            "bytes_per_block": case.kv_bytes // self.pool.num_pages,
+            "tensor_bytes": self.pool.num_pages * self.pool.page_bytes,
+            "scheduler_block_size": block_size,
+            "hash_block_size": block_size,
+            "max_concurrency": round(concurrency, 6),
+            "capacity_tokens_at_max_model_len": int(concurrency * case.max_model_len),
+            "groups": [
+                {
+                    "n_layers": sum(content.layers for content in group.contents),
+                    "block_size": group.block_size,
+                }
+                for group in groups
+            ],
+        }
+
+    def _longest_request_pages(self, group: PageGroup) -> int:
+        case, scheduler = self.setup.case, self.setup.scheduler
+        if group.kind == "mamba":
+            return 1
+        from ..policies.demand import admission_pages
+
+        length = case.max_model_len
+        if group.kind in ("sliding_window", "chunked_local"):
+            return admission_pages(group, 1 << 60, 0, scheduler.max_in_flight_tokens, length)
+        return admission_pages(group, length, 0, scheduler.max_in_flight_tokens, length)
+
+
+def differences(ours: Log, golden: Log) -> Iterator[str]:
+    """Say where ``ours`` and the recording part, first step first; nothing if they agree.
+
+    Fields that only one of the two has (names of vLLM's classes, checksums) are not compared.
+    """
+    for mine, theirs in zip(ours["steps"], golden.get("steps", []), strict=False):
+        for key in ("step", *sorted(theirs)):
+            if mine.get(key, MISSING) != theirs[key]:
+                yield f"step {theirs['step']}: {key}: ours {mine.get(key)!r}, golden {theirs[key]!r}"
+    for key in ("total_steps", "total_scheduled_tokens", "preemptions", "finish_step"):
+        if key in golden and ours[key] != golden[key]:
+            yield f"{key}: ours {ours[key]!r}, golden {golden[key]!r}"
+    for key, value in golden.get("config", {}).items():
+        if key in ours["config"] and key != "groups" and ours["config"][key] != value:
+            yield f"config.{key}: ours {ours['config'][key]!r}, golden {value!r}"
+    for index, theirs in enumerate(golden.get("config", {}).get("groups", [])):
+        mine = dict(enumerate(ours["config"]["groups"])).get(index, {})
+        for key in ("n_layers", "block_size"):
+            if mine.get(key) != theirs[key]:
+                yield f"config.groups[{index}].{key}: ours {mine.get(key)}, golden {theirs[key]}"
+
+
+def check_status(requests: Requests) -> None:
+    """Raise ConfigError if a request of a finished replay is neither done nor waiting."""
+    if any(status == Status.PENDING for status in requests.status):
+        raise ConfigError("the case ended before all requests arrived")

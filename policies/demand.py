@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..configs.specs import STATE_KINDS, Kind, cdiv
-from .base import Content, PageGroup
+from .base import PageGroup
 
 IntArray = npt.NDArray[np.int64]
 Count = TypeVar("Count", int, IntArray)
@@ -70,14 +70,16 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
     return pages
 
 
-def live_tokens(content: Content, text: Count, cross: Count, new: Count, in_flight: Count) -> Count:
-    """Tokens of ``content`` that the running steps read: ``text`` includes the ``new`` ones.
+def live_tokens(
+    kind: Kind, window: int, text: Count, cross: Count, new: Count, in_flight: Count
+) -> Count:
+    """Tokens of one kind that the running steps read: ``text`` includes the ``new`` ones.
 
     A decode step at length L reads L tokens in full attention, ``min(L, window)`` in a sliding
     window, the tokens of the current chunk in chunked-local attention, the encoder's in cross.
     """
-    if content.kind == "cross":
+    if kind == "cross":
         return cross
-    if content.kind in ("sliding_window", "chunked_local"):
-        return text - skipped_tokens(content.kind, content.window, text - new - in_flight)
+    if kind in ("sliding_window", "chunked_local"):
+        return text - skipped_tokens(kind, window, text - new - in_flight)
     return text

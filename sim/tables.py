@@ -33,28 +33,35 @@ class BlockTables:
         self._requests = requests
         self._max_in_flight = max_in_flight_tokens
         self._max_model_len = max_model_len
+        # Groups that grow alike have tables of equal length: counted once per such class.
+        self.classes, self.class_of = _growth_classes(groups)
         zeros = array("q", [0]) * len(requests)
-        self.allocated = tuple(array("q", zeros) for _ in groups)
-        self.expired = tuple(array("q", zeros) for _ in groups)
+        self.allocated = tuple(array("q", zeros) for _ in self.classes)
+        self.expired = tuple(array("q", zeros) for _ in self.classes)
         self._quiet_until = array("q", zeros)
 
     def admission_need(self, slot: int, tokens: int) -> tuple[int, ...]:
-        """Pages that a sequence of ``tokens`` must find free before it starts."""
+        """Pages, per group, that a sequence of ``tokens`` must find free before it starts."""
         tokens = min(tokens, self._max_model_len)
-        return tuple(
-            admission_pages(
-                group, tokens, self._requests.cross[slot], self._max_in_flight, self._max_model_len
-            )
-            for group in self.groups
-        )
+        cross = self._requests.cross[slot]
+        limits = (self._max_in_flight, self._max_model_len)
+        need = [admission_pages(group, tokens, cross, *limits) for group in self.classes]
+        return self.per_group(need)
 
     def chunk_need(self, slot: int, tokens: int) -> tuple[int, ...]:
-        """Pages beyond those it has, so that the first ``tokens`` of ``slot`` have a place."""
+        """Pages beyond those it has, per group, so that ``tokens`` of ``slot`` have a place."""
+        return self.per_group(self._class_need(slot, tokens))
+
+    def per_group(self, by_class: list[int]) -> tuple[int, ...]:
+        """Repeat the count of each growth class for its groups."""
+        return tuple([by_class[index] for index in self.class_of])
+
+    def _class_need(self, slot: int, tokens: int) -> list[int]:
         cross = self._requests.cross[slot]
-        return tuple(
+        return [
             max(0, demand(group, tokens, cross) - allocated[slot])
-            for group, allocated in zip(self.groups, self.allocated, strict=True)
-        )
+            for group, allocated in zip(self.classes, self.allocated, strict=True)
+        ]
 
     def allocate(self, slot: int, new: int) -> bool:
         """Give back what expired, then take the pages of ``new`` more tokens, all or nothing.
@@ -65,8 +72,8 @@ class BlockTables:
         if computed + new <= self._quiet_until[slot]:
             return True
         self.trim(slot)
-        need = self.chunk_need(slot, computed + new)
-        if not self.carving.take(slot, need):
+        need = self._class_need(slot, computed + new)
+        if not self.carving.take(slot, self.per_group(need)):
             return False
         for allocated, pages in zip(self.allocated, need, strict=True):
             allocated[slot] += pages
@@ -76,11 +83,13 @@ class BlockTables:
     def trim(self, slot: int) -> None:
         """Give back the pages that no step will read."""
         computed, in_flight = self._requests.computed[slot], self._requests.in_flight[slot]
-        for index, group in enumerate(self.groups):
+        for index, group in enumerate(self.classes):
             allocated, given = self.allocated[index][slot], self.expired[index][slot]
             past = min(expired(group, computed, in_flight), allocated)
             if past > given:
-                self.carving.give(slot, index, past - given)
+                for member, of_class in enumerate(self.class_of):
+                    if of_class == index:
+                        self.carving.give(slot, member, past - given)
                 self.expired[index][slot] = past
 
     def free(self, slot: int) -> None:
@@ -93,7 +102,7 @@ class BlockTables:
     def _next_change(self, slot: int) -> int:
         """Sequence length up to which no page is needed and none expires."""
         quiet = FOREVER
-        for index, group in enumerate(self.groups):
+        for index, group in enumerate(self.classes):
             blocks = self.allocated[index][slot] // group.pages_per_block
             past = (self.expired[index][slot] // group.pages_per_block + 1) * group.block_size
             if group.source != "cross":
@@ -107,8 +116,9 @@ class BlockTables:
                 quiet = min(quiet, past + 1)
         return quiet
 
-    def held(self, index: int) -> int:
-        """Pages of group ``index`` that all requests hold."""
+    def held(self, group: int) -> int:
+        """Pages that all requests hold in page group number ``group``."""
+        index = self.class_of[group]
         return sum(self.allocated[index]) - sum(self.expired[index])
 
     def check(self) -> None:
@@ -116,7 +126,7 @@ class BlockTables:
         self.carving.check()
         requests = self._requests
         for slot in range(len(requests)):
-            for index, group in enumerate(self.groups):
+            for index, group in enumerate(self.classes):
                 have = self.allocated[index][slot]
                 if requests.status[slot] != Status.RUNNING:
                     expected = 0
@@ -126,6 +136,16 @@ class BlockTables:
                     raise InvariantError(
                         f"request {slot} has {have} pages of {group.name}, needs {expected}"
                     )
+
+
+def _growth_classes(
+    groups: tuple[PageGroup, ...],
+) -> tuple[tuple[PageGroup, ...], tuple[int, ...]]:
+    """One representative per way to grow, and for each group the number of its class."""
+    keys = [(g.kind, g.block_size, g.window, g.source, g.pages_per_block) for g in groups]
+    distinct = list(dict.fromkeys(keys))
+    first = tuple(groups[keys.index(key)] for key in distinct)
+    return first, tuple(distinct.index(key) for key in keys)
 
 
 def never_fits(tables: BlockTables, slot: int, tokens: int) -> Pages | None:

@@ -1,0 +1,163 @@
+"""Engine settings under vLLM's flag names, with the defaults of vLLM 0.33."""
+
+import math
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from .errors import ConfigError
+from .specs import DTYPE_BYTES, GPUSpec, ModelSpec
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """Settings of one engine replica. None means: derived from model and GPU by ``resolve``."""
+
+    tensor_parallel_size: int = 1
+    gpu_memory_utilization: float = 0.92
+    kv_cache_memory_bytes: int | None = None
+    """KV pool of one GPU, given instead of derived."""
+    num_gpu_blocks_override: int | None = None
+    """KV pool in blocks of vLLM's own grouping, given instead of derived."""
+    kv_cache_dtype: str = "auto"
+    block_size: int | None = None
+    """Tokens per block; 16, or 64 for models with MLA."""
+    max_model_len: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    scheduling_policy: Literal["fcfs", "priority"] = "fcfs"
+    watermark: float = 0.0
+    scheduler_reserve_full_isl: bool = True
+    long_prefill_token_threshold: int = 0
+    enable_chunked_prefill: bool = True
+    async_scheduling: bool = False
+    """Two batches in flight. vLLM's default is on; a run of this release is synchronous."""
+    step_overhead_us: float = 126.0
+    """Host time of a step that no kernel hides (BLIS, fitted on 15 serving runs on H100)."""
+    request_overhead_us: float = 4.0
+    """Host time per served request and step (same source)."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError naming the first setting that is out of range."""
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not (_is_int(value) and value > 0):
+                raise ConfigError(f"engine.{name}: {value!r} must be a positive whole number")
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+                raise ConfigError(f"engine.{name}: {value!r} must be a number >= 0")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise ConfigError(
+                f"engine.gpu_memory_utilization: {self.gpu_memory_utilization!r} must be in (0, 1]"
+            )
+        if self.watermark >= 1:
+            raise ConfigError(f"engine.watermark: {self.watermark!r} is a share, must be under 1")
+        if self.scheduling_policy not in ("fcfs", "priority"):
+            raise ConfigError(
+                f"engine.scheduling_policy: {self.scheduling_policy!r} is neither fcfs nor priority"
+            )
+        if self.kv_cache_dtype not in ("auto", "bf16", "fp16", "fp8"):
+            raise ConfigError(
+                f"engine.kv_cache_dtype: {self.kv_cache_dtype!r} is none of auto, bf16, fp16, fp8"
+            )
+
+    @property
+    def kv_dtype(self) -> str:
+        """Cache dtype; ``auto`` follows the model, which is bf16 in the zoo."""
+        return "bf16" if self.kv_cache_dtype == "auto" else self.kv_cache_dtype
+
+    def resolve(self, model: ModelSpec, gpu: GPUSpec) -> "ResolvedEngine":
+        """Fill in what was left open, as vLLM 0.33 does for its API server.
+
+        ``engine/arg_utils.py``: 1,024 sequences and 8,192 tokens a step from 70 GiB up (not A100),
+        16,384 tokens from 160 GiB up, else 256 and 2,048.
+        """
+        length = self.max_model_len or model.max_model_len
+        large = gpu.memory_bytes >= 70 * GIB and "a100" not in gpu.name
+        seqs, tokens = (1024, 8192) if large else (256, 2048)
+        if gpu.memory_bytes >= 160 * GIB:
+            tokens = 16384
+        seqs = self.max_num_seqs or seqs
+        batched = self.max_num_batched_tokens
+        if batched is None:
+            batched = min(
+                tokens if self.enable_chunked_prefill else max(tokens, length), seqs * length
+            )
+        if self.max_num_seqs is None:
+            seqs = min(seqs, batched)
+        if batched < seqs:
+            raise ConfigError(
+                f"engine.max_num_batched_tokens: {batched} is below max_num_seqs = {seqs}; "
+                "every running request needs a token a step"
+            )
+        if not self.enable_chunked_prefill and batched < length:
+            raise ConfigError(
+                f"engine.max_num_batched_tokens: {batched} is below max_model_len = {length}; "
+                "without chunked prefill a whole prompt must fit one step"
+            )
+        config = replace(
+            self,
+            max_model_len=length,
+            max_num_seqs=seqs,
+            max_num_batched_tokens=batched,
+            block_size=self.block_size or (64 if model.has_mla else 16),
+        )
+        return ResolvedEngine(config)
+
+
+class ResolvedEngine:
+    """An EngineConfig in which nothing is open any more."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        open_names = [name for name in _RESOLVED if getattr(config, name) is None]
+        if open_names:
+            raise ConfigError(f"engine.{open_names[0]}: not set; call EngineConfig.resolve")
+        self.config = config
+        self.max_model_len = int(config.max_model_len or 0)
+        self.max_num_seqs = int(config.max_num_seqs or 0)
+        self.max_num_batched_tokens = int(config.max_num_batched_tokens or 0)
+        self.block_size = int(config.block_size or 0)
+        self.tp = config.tensor_parallel_size
+
+
+_RESOLVED = ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "block_size")
+_POSITIVE = (
+    "tensor_parallel_size",
+    "kv_cache_memory_bytes",
+    "num_gpu_blocks_override",
+    *_RESOLVED,
+)
+_NOT_NEGATIVE = (
+    "watermark",
+    "long_prefill_token_threshold",
+    "step_overhead_us",
+    "request_overhead_us",
+    "gpu_memory_utilization",
+)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def engine_config(**settings: Any) -> EngineConfig:
+    """Build an EngineConfig; an unknown name is a ConfigError that suggests the nearest one."""
+    known = [field.name for field in fields(EngineConfig)]
+    for name in settings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known)}."
+            raise ConfigError(f"engine.{name}: unknown setting.{hint}")
+    return EngineConfig(**settings)
+
+
+def weight_flops_dtype(model: ModelSpec, gpu: GPUSpec) -> str:
+    """Dtype in which the model's matrix products run: fp8 where weights and GPU have it."""
+    runs_fp8 = model.weight_dtype == "fp8" and "fp8" in gpu.flops
+    return "fp8" if runs_fp8 else "bf16"
+
+
+__all__ = ["DTYPE_BYTES", "EngineConfig", "ResolvedEngine", "engine_config", "weight_flops_dtype"]

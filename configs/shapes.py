@@ -1,0 +1,209 @@
+"""The keys of a model file and of a GPU file, with the range that each value may have."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from .specs import Kind, LayerSpec
+from .strict import Shape
+
+CacheDtype = Literal["bf16", "fp16", "fp32", "fp8", "int8"]
+WeightDtype = Literal["bf16", "fp16", "fp32", "fp8", "int8", "mxfp4"]
+Count = Annotated[int, Field(ge=1, le=10**6)]
+Layers = Annotated[int, Field(ge=1, le=10**4)]
+Tokens = Annotated[int, Field(ge=1, le=10**9)]
+Elements = Annotated[int, Field(ge=0, le=10**10)]
+Size = Annotated[int, Field(ge=1, le=10**15)]
+Rate = Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class LayerShape(Shape):
+    """One entry of ``kinds``; ``kind`` decides which of the classes below it must be."""
+
+    kind: Kind
+    heads: Count
+
+    def problem(self) -> str | None:
+        """Return what is wrong although each key alone is right, or None."""
+        return None
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        raise NotImplementedError
+
+
+class Attention(LayerShape):
+    """Keys and values of every token; V has the size of K unless ``v_head_dim`` says otherwise."""
+
+    kv_heads: Count
+    head_dim: Count
+    v_head_dim: Count | None = None
+    dtype: CacheDtype | None = None
+
+    def problem(self) -> str | None:
+        """Return that the head counts are swapped, or None."""
+        if self.kv_heads <= self.heads:
+            return None
+        return f"kv_heads {self.kv_heads} is more than heads {self.heads}; are they swapped?"
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        return LayerSpec(
+            kind=self.kind,
+            variant=variant,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            k_dim=self.head_dim,
+            v_dim=self.head_dim if self.v_head_dim is None else self.v_head_dim,
+            dtype=self.dtype,
+        )
+
+
+class Windowed(Attention):
+    """Attention that never looks further back than ``window`` tokens."""
+
+    window: Tokens
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        return replace(super().spec(variant), window=self.window)
+
+
+class Latent(LayerShape):
+    """MLA: one latent vector a token, the same on every tensor-parallel rank."""
+
+    latent_dim: Count
+    replicated: Literal[True] = True
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        return LayerSpec(
+            kind=self.kind,
+            variant=variant,
+            heads=self.heads,
+            kv_heads=1,
+            k_dim=self.latent_dim,
+            replicated=True,
+        )
+
+
+class Indexer(LayerShape):
+    """Keys that choose the tokens of sparse attention, scales included, in bytes."""
+
+    entry_bytes: Count
+    dtype: Literal["int8", "fp8"] = "int8"
+    replicated: Literal[True] = True
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        return LayerSpec(
+            kind=self.kind,
+            variant=variant,
+            heads=self.heads,
+            kv_heads=1,
+            k_dim=self.entry_bytes,
+            dtype=self.dtype,
+            replicated=True,
+        )
+
+
+class State(LayerShape):
+    """A recurrent layer: the last columns of its convolution and its state, once a request."""
+
+    conv_elements: Elements
+    conv_dtype: CacheDtype
+    ssm_elements: Elements
+    ssm_dtype: CacheDtype
+
+    def problem(self) -> str | None:
+        """Return that nothing is kept, or None."""
+        kept = self.conv_elements + self.ssm_elements
+        return None if kept else "keeps no element; give conv_elements or ssm_elements"
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        return LayerSpec(variant=variant, **self.model_dump())
+
+
+LAYER_SHAPES: dict[str, type[LayerShape]] = {
+    "full": Attention,
+    "cross": Attention,
+    "sliding_window": Windowed,
+    "chunked_local": Windowed,
+    "mla": Latent,
+    "indexer": Indexer,
+    "mamba": State,
+    "linear": State,
+}
+"""The shape of an entry of ``kinds`` by its ``kind``."""
+
+
+class Run(Shape):
+    """Names of ``kinds`` in layer order, the whole list ``repeat`` times."""
+
+    repeat: Layers = 1
+    pattern: Annotated[list[str], Field(min_length=1)]
+
+
+class Params(Shape):
+    """Parameters: all of them, and those that one token uses."""
+
+    total: Size
+    active: Size
+
+
+class Weights(Shape):
+    """The checkpoint as it is served."""
+
+    dtype: WeightDtype
+    bytes: Size
+
+
+class MoE(Shape):
+    """Routed experts of one layer, and how many serve a token."""
+
+    experts: Count
+    top_k: Count
+
+
+class Model(Shape):
+    """A model file. The entries of ``kinds`` are checked one by one, by ``LAYER_SHAPES``."""
+
+    name: Name
+    source: Text
+    max_model_len: Tokens
+    num_layers: Layers
+    hidden_size: Count
+    vocab_size: Tokens
+    params: Params
+    weights: Weights
+    tied_embeddings: bool = False
+    moe: MoE | None = None
+    kinds: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    layers: Annotated[list[Run], Field(min_length=1)]
+    notes: list[Text] = Field(default_factory=list[Text])
+
+
+class Flops(Shape):
+    """Dense peaks in 10^12 operations a second by dtype; what a GPU lacks is left out."""
+
+    bf16: Rate
+    fp16: Rate | None = None
+    fp32: Rate | None = None
+    fp8: Rate | None = None
+    int8: Rate | None = None
+    mxfp4: Rate | None = None
+
+
+class GPU(Shape):
+    """A GPU file: MiB as nvidia-smi prints them, 10^9 bytes a second, 10^12 operations a second."""
+
+    name: Name
+    source: Text
+    memory_mib: Tokens
+    memory_bandwidth_gbs: Rate
+    flops_tflops: Flops
+    link_gbs: Rate

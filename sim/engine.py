@@ -1,0 +1,263 @@
+"""One replica of an engine on simpy: arrivals, steps, completions; one event per step or leap.
+
+A step is scheduled, takes its pages, runs for as long as the latency model says and then settles.
+With async scheduling the next step is scheduled while one still runs.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import simpy
+
+from ..configs.errors import StalledError
+from ..policies.base import Pages, Slack
+from ..policies.demand import live_tokens
+from .latency import LatencyModel, Prefill, StepShape
+from .leap import Leap, plan_leap
+from .recorder import Recorder, StepRecord
+from .requests import Requests, Status
+from .scheduler import Batch, Scheduler
+from .tables import never_fits
+from .usage import Rows, UsageMeter
+
+SimEvents = Generator[simpy.Event, Any, None]
+
+
+@dataclass(slots=True)
+class InFlight:
+    """A batch on the GPU."""
+
+    batch: Batch
+    duration_ns: int
+
+
+@dataclass
+class Hooks:
+    """What the caller wants to be told; all optional."""
+
+    after_step: Callable[["Replica"], None] | None = None
+    """Called after every settled step or leap (progress, tests)."""
+    should_stop: Callable[[], bool] | None = None
+    """Asked between steps; True ends the run with what is done."""
+
+
+@dataclass
+class Replica:
+    """An engine that serves the requests of one table, in arrival order."""
+
+    requests: Requests
+    scheduler: Scheduler
+    latency: LatencyModel
+    recorder: Recorder
+    meter: UsageMeter
+    fast: bool = True
+    check: bool = False
+    hooks: Hooks = field(default_factory=Hooks)
+    now_ns: int = 0
+    next_arrival: int = 0
+    rejected: dict[int, str] = field(default_factory=dict[int, str])
+    truncated: bool = False
+    refused: Pages | None = None
+    """Need of the head of the queue that the last step refused."""
+    blocked_head: int | None = None
+    """Head of the queue after the last step."""
+    last_duration_ns: int = 1
+    _gpu_free_ns: int = 0
+
+    def run(self) -> None:
+        """Serve everything; raises StalledError if requests wait that can never be served."""
+        env = simpy.Environment()
+        env.process(self._serve(env))
+        env.run()
+
+    def _serve(self, env: simpy.Environment) -> SimEvents:
+        in_flight: deque[InFlight] = deque()
+        depth = self.scheduler.config.concurrent_batches
+        steady = False
+        while not self._stopping():
+            self.now_ns = int(env.now)
+            self._arrive()
+            if steady and not in_flight:
+                leap = plan_leap(self)
+                if leap is not None:
+                    yield env.timeout(int(leap.durations.sum()))
+                    self._settle_leap(leap)
+                    steady = not leap.finished
+                    continue
+            if len(in_flight) < depth and self.scheduler.has_requests:
+                launched = self._launch()
+                if launched is not None:
+                    in_flight.append(launched)
+                    if len(in_flight) < depth:
+                        continue
+            if in_flight:
+                first = in_flight.popleft()
+                yield env.timeout(first.duration_ns)
+                steady = self._settle(first, int(env.now))
+                continue
+            wait = self._idle_until_arrival()
+            if wait is None:
+                return
+            yield env.timeout(wait)
+            steady = False
+        self.truncated = True
+
+    def _stopping(self) -> bool:
+        return self.hooks.should_stop is not None and self.hooks.should_stop()
+
+    def _arrive(self) -> None:
+        """Let everything that arrived by now wait; reject what can never be served."""
+        requests = self.requests
+        while self.next_arrival < len(requests):
+            slot = self.next_arrival
+            if requests.arrival_ns[slot] > self.now_ns:
+                return
+            self.next_arrival += 1
+            reason = self._never(slot)
+            if reason is None:
+                self.scheduler.add(slot)
+            else:
+                requests.status[slot] = Status.REJECTED
+                self.rejected[slot] = reason
+
+    def _never(self, slot: int) -> str | None:
+        """Why a request can never be served, by its declared lengths; None if it can."""
+        total = self.requests.prompt[slot] + self.requests.max_tokens[slot]
+        if total > self.scheduler.config.max_model_len:
+            return "max_model_len"
+        return "pool" if never_fits(self.scheduler.tables, slot, total) is not None else None
+
+    def _launch(self) -> InFlight | None:
+        """Schedule the next step and put it on the GPU; None if nobody can be served."""
+        batch = self.scheduler.schedule()
+        waiting = self.scheduler.waiting
+        self.refused = batch.refused
+        self.blocked_head = waiting.peek() if len(waiting) else None
+        if self.check:
+            self.scheduler.tables.check()
+        if not batch.tokens:
+            return None
+        requests, running = self.requests, self.scheduler.running
+        for slot in batch.admitted:
+            if requests.scheduled_ns[slot] < 0:
+                requests.scheduled_ns[slot] = self.now_ns
+        rows = self.meter.rows(requests, running)
+        served = np.array([slot in batch.tokens for slot in running], dtype=bool)
+        shape = self._shape(batch, rows, served)
+        duration = self.latency.step_ns(shape)
+        start = max(self.now_ns, self._gpu_free_ns)
+        self._gpu_free_ns = start + duration
+        self.last_duration_ns = duration
+        slack = self.slack(batch.refused)
+        kinds = self.meter.kind_bytes(rows)
+        self.recorder.step(
+            StepRecord(
+                start_ns=start,
+                duration_ns=duration,
+                running=len(running),
+                waiting=len(waiting),
+                served=len(batch.tokens),
+                tokens=shape.num_tokens,
+                prefill_tokens=shape.num_tokens - shape.decode_rows,
+                parts=self.parts([array[0].tolist() for array in kinds], slack),
+                slack=slack,
+            )
+        )
+        return InFlight(batch, duration)
+
+    def slack(self, refused: Pages | None) -> Slack:
+        """The carving's slack, with the watermark that holds while requests run."""
+        return self.scheduler.tables.carving.slack(refused, self.scheduler.config.watermark)
+
+    def parts(self, kinds: list[list[int]], slack: Slack) -> list[list[int]]:
+        """Bytes by part and kind from (needed, dead, padding, internal) and the slack."""
+        needed, dead, padding, internal = kinds
+        none = [0] * len(needed)
+        parts = [needed, none, dead, padding, list(internal), list(none)]
+        self.meter.add_slack(parts, slack)
+        return parts
+
+    def _shape(self, batch: Batch, rows: Rows, served: "np.ndarray[Any, Any]") -> StepShape:
+        """What the step computes: decodes summed per attention class, prefill chunks one by one."""
+        decode = served & (rows.new == 1) & (rows.text > rows.prompt)
+        chunks = served & ~decode
+        text, cross = rows.text[decode], rows.cross[decode]
+        return StepShape(
+            num_tokens=int(rows.new[served].sum()),
+            num_samples=len(batch.sampled),
+            decode_rows=int(decode.sum()),
+            decode_reads=tuple(
+                int(live_tokens(c.spec.kind, c.spec.window, text, cross, text * 0 + 1, text * 0).sum())
+                for c in self.latency.classes
+            ),
+            prefills=tuple(
+                Prefill(int(new), int(end), int(encoder))
+                for new, end, encoder in zip(
+                    rows.new[chunks], rows.text[chunks], rows.cross[chunks], strict=True
+                )
+            ),
+        )
+
+    def _settle(self, done: InFlight, end_ns: int) -> bool:
+        """Let a step's tokens come out at ``end_ns``; True if the next steps may be alike."""
+        self.now_ns = end_ns
+        batch = done.batch
+        for slot in batch.sampled:
+            self._token_out(slot, end_ns)
+        finished = self.scheduler.complete(batch)
+        if self.check:
+            self.scheduler.tables.check()
+        if self.hooks.after_step is not None:
+            self.hooks.after_step(self)
+        return self.fast and not finished and self._pure_decode(batch)
+
+    def _pure_decode(self, batch: Batch) -> bool:
+        """Whether everything that runs decoded one token and nothing else happened."""
+        if batch.admitted or batch.preempted or self.scheduler.config.async_scheduling:
+            return False
+        everyone = len(batch.sampled) == len(batch.tokens) == len(self.scheduler.running)
+        return everyone and max(batch.tokens.values()) == 1
+
+    def _token_out(self, slot: int, end_ns: int) -> None:
+        requests = self.requests
+        if requests.first_token_ns[slot] < 0:
+            requests.first_token_ns[slot] = end_ns
+        else:
+            self.recorder.itl_ns[end_ns - requests.last_token_ns[slot]] += 1
+        requests.last_token_ns[slot] = end_ns
+
+    def _settle_leap(self, leap: Leap) -> None:
+        """Record the steps of a leap and advance its requests."""
+        leap.record(self)
+        self.now_ns += int(leap.durations.sum())
+        for slot in leap.finished:
+            self.scheduler.finish(slot)
+        if self.check:
+            self.scheduler.tables.check()
+        if self.hooks.after_step is not None:
+            self.hooks.after_step(self)
+
+    def _idle_until_arrival(self) -> int | None:
+        """Time to the next arrival, recorded as idle; None at the end of the run."""
+        if self.next_arrival >= len(self.requests):
+            if self.scheduler.has_requests:
+                raise StalledError(self._diagnosis())
+            return None
+        wait = self.requests.arrival_ns[self.next_arrival] - self.now_ns
+        self.recorder.idle(wait, self.slack(None))
+        return wait
+
+    def _diagnosis(self) -> str:
+        slot = self.scheduler.waiting.peek()
+        tables = self.scheduler.tables
+        need = tables.admission_need(slot, self.requests.num_tokens(slot))
+        return (
+            f"the run cannot make progress at {self.now_ns / 1e9:.3f} s: "
+            f"{len(self.scheduler.waiting)} requests wait, {len(self.scheduler.running)} run, none "
+            f"will arrive. The first, request {slot} with {self.requests.num_tokens(slot)} tokens, "
+            f"needs {list(need)} pages; {list(tables.carving.free_pages())} are free by group. "
+            "A policy that says a request could fit an empty pool must serve it there."
+        )

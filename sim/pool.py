@@ -1,0 +1,165 @@
+"""How many bytes of a GPU are left for caches, and where that number comes from."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..configs.engine import GIB, ResolvedEngine
+from ..configs.errors import ConfigError
+from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
+from ..policies.base import GroupingContext
+from ..policies.grouping.vllm import align_hybrid_block_size, vllm
+
+CONTEXT_BYTES = GIB
+"""CUDA context, libraries, graphs (vLLM start-up logs show 0.6-1.6 GiB of non-torch memory)."""
+COMMUNICATION_BYTES = GIB // 2
+"""NCCL buffers where tensor parallelism is used."""
+
+
+@dataclass(frozen=True)
+class KVPool:
+    """Bytes of the pool on one GPU and how they were obtained."""
+
+    bytes: int
+    source: str
+    """Short name of the way: derived, kv-bytes, num-gpu-blocks, vllm-log."""
+    explanation: str
+    """The arithmetic in one line, for the user."""
+
+    def describe(self) -> dict[str, Any]:
+        """For the results."""
+        return {"bytes": self.bytes, "source": self.source, "explanation": self.explanation}
+
+
+def kv_pool(
+    model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, vllm_log: str | Path | None = None
+) -> KVPool:
+    """Obtain the pool: given in bytes, given in blocks, read from a vLLM log, or derived."""
+    config = engine.config
+    given = [
+        name
+        for name, value in (
+            ("--kv-bytes", config.kv_cache_memory_bytes),
+            ("--num-gpu-blocks", config.num_gpu_blocks_override),
+            ("--vllm-log", vllm_log),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"the KV pool is given twice, by {' and '.join(given)}; keep one of them")
+    if config.kv_cache_memory_bytes is not None:
+        size = config.kv_cache_memory_bytes
+        return KVPool(size, "kv-bytes", f"{_gib(size)} per GPU, given")
+    if config.num_gpu_blocks_override is not None:
+        return _from_blocks(config.num_gpu_blocks_override, "num-gpu-blocks", model, engine)
+    if vllm_log is not None:
+        return _from_log(Path(vllm_log), model, engine)
+    return _derived(model, gpu, engine)
+
+
+def layer_specs(
+    model: ModelSpec, engine: ResolvedEngine, *, aligned: bool
+) -> tuple[KVCacheSpec, ...]:
+    """Caches of the layers on one rank, with vLLM's block-size alignment if ``aligned``."""
+    specs = model.kv_cache_specs(
+        block_size=engine.block_size, tp=engine.tp, kv_dtype=engine.config.kv_dtype
+    )
+    return tuple(align_hybrid_block_size(specs, engine.block_size)) if aligned else specs
+
+
+def vllm_block_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:
+    """Bytes of one block in vLLM's own grouping of this model, on one rank."""
+    context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
+    return vllm(layer_specs(model, engine, aligned=True), context)[0].page_bytes
+
+
+def activation_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:
+    """Rough peak of activations in the profiling step: hidden vectors of all tokens, and logits.
+
+    About eight hidden vectors per token live at once; logits of ``max_num_seqs`` rows are held in
+    fp32 twice while sampling. Errors of a GiB are possible: read the log of a real start-up.
+    """
+    hidden = 8 * 2 * engine.max_num_batched_tokens * model.hidden_size
+    logits = 2 * 4 * min(engine.max_num_seqs, 1024) * model.vocab_size // engine.tp
+    return hidden + logits
+
+
+def _derived(model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine) -> KVPool:
+    config = engine.config
+    usable = int(gpu.memory_bytes * config.gpu_memory_utilization)
+    weights = model.weight_bytes // engine.tp
+    overhead = activation_bytes(model, engine) + CONTEXT_BYTES
+    overhead += COMMUNICATION_BYTES if engine.tp > 1 else 0
+    size = usable - weights - overhead
+    sums = (
+        f"{_gib(gpu.memory_bytes)} x {config.gpu_memory_utilization:g} - weights {_gib(weights)} "
+        f"- activations and context {_gib(overhead)} (estimated, +-1 GiB)"
+    )
+    if size <= 0:
+        needed = model.weight_bytes / max(usable - overhead, 1)
+        raise ConfigError(
+            f"{model.name} does not fit {engine.tp} x {gpu.name}: {sums} leaves nothing for caches. "
+            f"Use more GPUs (--tp, at least {max(engine.tp + 1, int(needed) + 1)}) or a larger one."
+        )
+    return KVPool(size, "derived", f"{_gib(size)} per GPU = {sums}")
+
+
+def _from_blocks(blocks: int, source: str, model: ModelSpec, engine: ResolvedEngine) -> KVPool:
+    block = vllm_block_bytes(model, engine)
+    size = blocks * block
+    return KVPool(
+        size, source, f"{_gib(size)} per GPU = {blocks:,} blocks x {block:,} bytes (vLLM's blocks)"
+    )
+
+
+_BLOCKS = re.compile(
+    r"num_gpu_blocks_override=(\d+)|num_gpu_blocks is:? (\d+)|# GPU blocks: (\d+)"
+    r"|num_gpu_blocks=(\d+)"
+)
+_AVAILABLE = re.compile(r"Available KV cache memory: ([\d.]+) GiB")
+_TOKENS = re.compile(r"GPU KV cache size: ([\d,]+) tokens")
+
+
+def _from_log(path: Path, model: ModelSpec, engine: ResolvedEngine) -> KVPool:
+    """Blocks are exact; available memory is rounded to 0.01 GiB; tokens only for one layer kind."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"--vllm-log {path}: {error.strerror or error}") from error
+    blocks = _last_number(_BLOCKS, text)
+    if blocks is not None:
+        return _from_blocks(int(blocks), "vllm-log", model, engine)
+    available = _last_number(_AVAILABLE, text)
+    if available is not None:
+        size = int(float(available) * GIB)
+        why = f"{_gib(size)} per GPU, 'Available KV cache memory' of {path.name} (+-0.005 GiB)"
+        return KVPool(size, "vllm-log", why)
+    tokens = _last_number(_TOKENS, text)
+    if tokens is not None:
+        return _from_tokens(int(tokens), path, model, engine)
+    raise ConfigError(
+        f"--vllm-log {path}: no line with 'Available KV cache memory: ... GiB', "
+        "'num_gpu_blocks' or 'GPU KV cache size: ... tokens'. Is it the log of a vLLM start-up?"
+    )
+
+
+def _from_tokens(tokens: int, path: Path, model: ModelSpec, engine: ResolvedEngine) -> KVPool:
+    specs = layer_specs(model, engine, aligned=False)
+    if any(spec.is_state or spec.window for spec in specs):
+        raise ConfigError(
+            f"--vllm-log {path}: only 'GPU KV cache size: {tokens:,} tokens' was found. For a model "
+            "with windows or states that number depends on max_model_len; give --kv-bytes instead."
+        )
+    size = tokens * sum(spec.bytes_per_token for spec in specs)
+    why = f"{_gib(size)} per GPU = {tokens:,} tokens of {path.name} x bytes per token"
+    return KVPool(size, "vllm-log", why)
+
+
+def _last_number(pattern: re.Pattern[str], text: str) -> str | None:
+    found = [group for match in pattern.finditer(text) for group in match.groups() if group]
+    return found[-1].replace(",", "") if found else None
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f} GiB"

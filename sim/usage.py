@@ -1,0 +1,167 @@
+"""Where the bytes are, for one step or for every step of a leap at once.
+
+Bytes are split per layer kind: what the kind's page content holds is needed, dead or internal;
+padding belongs to the group's first kind. All sums are integers.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..configs.specs import Kind
+from ..policies.base import MemoryUsage, PageGroup, Slack
+from ..policies.demand import live_tokens
+from .requests import Requests
+from .tables import BlockTables
+
+IntArray = npt.NDArray[np.int64]
+PARTS = ("needed", "cached", "dead", "padding", "internal", "external")
+"""Parts that belong to a layer kind; reserved and free bytes belong to none."""
+
+
+class Rows(NamedTuple):
+    """Running requests in a step, or in each step of a leap: arrays of the same shape.
+
+    The last axis runs over requests; a leap has the steps on the axis before it.
+    """
+
+    text: IntArray
+    """Tokens after the step."""
+    new: IntArray
+    cross: IntArray
+    prompt: IntArray
+    in_flight: IntArray
+    """Tokens of earlier steps that still run."""
+    expired: tuple[IntArray, ...]
+    """Per growth class: pages given back."""
+    allocated: tuple[IntArray, ...]
+    """Per growth class: pages up to the last token, those given back included."""
+
+
+class KindBytes(NamedTuple):
+    """Bytes of every kind in every step: arrays of shape (steps, labels)."""
+
+    needed: IntArray
+    dead: IntArray
+    padding: IntArray
+    internal: IntArray
+
+
+@dataclass(frozen=True)
+class _Content:
+    """One kind's content in the pages of a growth class, all groups of the class together."""
+
+    label: int
+    kind: Kind
+    window: int
+    bytes_per_token: int
+    state_bytes: int
+    capacity: int
+    """Bytes that one page of every group of the class offers to this kind."""
+    padding: int
+
+
+class UsageMeter:
+    """Turns table lengths into bytes, by the layout of the groups."""
+
+    def __init__(self, tables: BlockTables) -> None:
+        self.tables = tables
+        groups = tables.groups
+        self.labels = tuple(dict.fromkeys(c.label for g in groups for c in g.contents))
+        self._group_label = tuple(self.labels.index(g.contents[0].label) for g in groups)
+        members: list[list[PageGroup]] = [[] for _ in tables.classes]
+        for group, index in zip(groups, tables.class_of, strict=True):
+            members[index].append(group)
+        self._contents = tuple(self._class_contents(groups) for groups in members)
+
+    def _class_contents(self, groups: list[PageGroup]) -> tuple[_Content, ...]:
+        found: dict[str, _Content] = {}
+        for group in groups:
+            for position, content in enumerate(group.contents):
+                capacity = group.capacity_bytes(content)
+                if group.pages_per_block > 1:
+                    # A state spread over pages: the first kind answers for their unfilled end.
+                    capacity = group.page_bytes if position == 0 else 0
+                before = found.get(content.label)
+                found[content.label] = _Content(
+                    label=self.labels.index(content.label),
+                    kind=content.kind,
+                    window=content.window,
+                    bytes_per_token=content.bytes_per_token + (before.bytes_per_token if before else 0),
+                    state_bytes=content.state_bytes + (before.state_bytes if before else 0),
+                    capacity=capacity + (before.capacity if before else 0),
+                    padding=(group.padding_bytes if position == 0 else 0)
+                    + (before.padding if before else 0),
+                )
+        return tuple(found.values())
+
+    def rows(self, requests: Requests, slots: list[int]) -> Rows:
+        """Gather the running requests, after a step was scheduled."""
+        index = np.array(slots, dtype=np.intp)
+        chunk = _column(requests.chunk, index)
+        return Rows(
+            text=_column(requests.computed, index),
+            new=chunk,
+            cross=_column(requests.cross, index),
+            prompt=_column(requests.prompt, index),
+            in_flight=np.maximum(_column(requests.in_flight, index) - chunk, 0),
+            expired=tuple(_column(column, index) for column in self.tables.expired),
+            allocated=tuple(_column(column, index) for column in self.tables.allocated),
+        )
+
+    def kind_bytes(self, rows: Rows) -> KindBytes:
+        """Bytes of every kind that the pages of ``rows`` hold."""
+        steps = rows.text.shape[0] if rows.text.ndim == 2 else 1
+        result = KindBytes(*(np.zeros((steps, len(self.labels)), np.int64) for _ in range(4)))
+        for index, contents in enumerate(self._contents):
+            pages = (rows.allocated[index] - rows.expired[index]).sum(axis=-1)
+            for content in contents:
+                needed, dead = self._content_bytes(index, content, rows)
+                at = content.label
+                result.needed[:, at] += needed
+                result.dead[:, at] += dead
+                result.padding[:, at] += pages * content.padding
+                result.internal[:, at] += pages * content.capacity - needed - dead
+        return result
+
+    def _content_bytes(self, index: int, content: _Content, rows: Rows) -> tuple[IntArray, IntArray]:
+        """Needed and dead bytes of one content, summed over the requests.
+
+        Dead are whole pages that nothing reads; expired tokens in a page that is partly read are
+        internal, because no policy could free them at this page size.
+        """
+        group = self.tables.classes[index]
+        if content.state_bytes:
+            held = (rows.allocated[index] > rows.expired[index]).sum(axis=-1)
+            return held * content.state_bytes, held * 0
+        live = live_tokens(
+            content.kind, content.window, rows.text, rows.cross, rows.new, rows.in_flight
+        )
+        dead = live * 0
+        if content.window:
+            outside = rows.text - live - rows.expired[index] * group.block_size
+            dead = np.maximum(outside, 0) // group.block_size * group.block_size
+        if group.source == "all":
+            dead = dead + (rows.text if content.kind == "cross" else rows.cross)
+        per_token = content.bytes_per_token
+        return live.sum(axis=-1) * per_token, dead.sum(axis=-1) * per_token
+
+    def add_slack(self, parts: list[list[int]], slack: Slack) -> None:
+        """Add the carving's internal and external bytes to the per-kind rows ``parts``."""
+        for group, (internal, external) in enumerate(
+            zip(slack.internal, slack.external, strict=True)
+        ):
+            parts[4][self._group_label[group]] += internal
+            parts[5][self._group_label[group]] += external
+
+
+def memory_usage(pool_bytes: int, parts: list[list[int]], slack: Slack) -> MemoryUsage:
+    """Sum the per-kind rows (in the order of ``PARTS``) into one MemoryUsage."""
+    totals = dict(zip(PARTS, (sum(row) for row in parts), strict=True))
+    return MemoryUsage(pool=pool_bytes, reserved=slack.reserved, free=slack.free, **totals)
+
+
+def _column(column: "object", index: npt.NDArray[np.intp]) -> IntArray:
+    return np.frombuffer(column, dtype=np.int64)[index]  # type: ignore[call-overload]

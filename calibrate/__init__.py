@@ -1,0 +1,1 @@
+"""Calibration on a real GPU: the only package that may import torch. Empty in this release."""

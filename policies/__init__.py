@@ -1,0 +1,1 @@
+"""Memory policies: how layers share pages and how pages come out of the pool."""

@@ -135,7 +135,7 @@ class Carving(ABC):
 
     @abstractmethod
     def give(self, slot: int, group: int, count: int) -> None:
-        """Give back the oldest ``count`` pages that ``slot`` holds in ``group`` (a window moved)."""
+        """Give back the oldest ``count`` pages of ``slot`` in ``group`` (a window moved)."""
 
     @abstractmethod
     def free(self, slot: int) -> None:

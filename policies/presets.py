@@ -1,12 +1,14 @@
 """Named policies: each names all its choices, and how a user's own class joins them."""
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from ..configs.errors import ConfigError
 from .base import Carving, Grouping
@@ -125,8 +127,25 @@ def get_policy(name: str) -> Policy:
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ConfigError(
-        f"unknown policy {name!r}.{hint} Known: {', '.join(known)}; or your own, ./mine.py:MyCarving"
+        f"unknown policy {name!r}.{hint} Known: {', '.join(known)}; "
+        "or your own, ./mine.py:MyCarving"
     )
+
+
+def customize(policy: Policy, settings: dict[str, Any]) -> Policy:
+    """Replace choices of a policy; an unknown choice or value is a ConfigError."""
+    allowed = {
+        "grouping": sorted(GROUPINGS),
+        "carving": sorted(CARVINGS),
+        "scheduler": ["v1"],
+        "retention": ["none"],
+    }
+    for name, value in settings.items():
+        if name not in allowed:
+            raise ConfigError(f"policy.{name}: unknown choice. Known: {', '.join(allowed)}")
+        if value not in allowed[name] and not (name == "carving" and ":" in str(value)):
+            raise ConfigError(f"policy.{name}: {value!r} is none of {', '.join(allowed[name])}")
+    return replace(policy, **settings)
 
 
 def load_class(target: str) -> type[Carving]:

@@ -1,0 +1,1 @@
+"""The engine: scheduler, block tables, latency, accounting, results."""

@@ -69,7 +69,8 @@ class Replica:
 
     def run(self) -> None:
         """Serve everything; raises StalledError if requests wait that can never be served."""
-        env = simpy.Environment()
+        first = self.requests.arrival_ns[0] if len(self.requests) else 0
+        env = simpy.Environment(initial_time=first)
         env.process(self._serve(env))
         env.run()
 
@@ -190,7 +191,11 @@ class Replica:
             num_samples=len(batch.sampled),
             decode_rows=int(decode.sum()),
             decode_reads=tuple(
-                int(live_tokens(c.spec.kind, c.spec.window, text, cross, text * 0 + 1, text * 0).sum())
+                int(
+                    live_tokens(
+                        c.spec.kind, c.spec.window, text, cross, text * 0 + 1, text * 0
+                    ).sum()
+                )
                 for c in self.latency.classes
             ),
             prefills=tuple(
@@ -247,7 +252,7 @@ class Replica:
                 raise StalledError(self._diagnosis())
             return None
         wait = self.requests.arrival_ns[self.next_arrival] - self.now_ns
-        self.recorder.idle(wait, self.slack(None))
+        self.recorder.idle(self.now_ns, wait, len(self.scheduler.waiting), self.slack(None))
         return wait
 
     def _diagnosis(self) -> str:

@@ -92,9 +92,7 @@ class AnalyticalLatency:
         self._engine = engine
         self._flops_per_us = gpu.flops["bf16"] / 1e6
         self._bytes_per_us = gpu.memory_bandwidth / 1e6
-        specs = model.kv_cache_specs(
-            block_size=1, tp=engine.tp, kv_dtype=engine.config.kv_dtype
-        )
+        specs = model.kv_cache_specs(block_size=1, tp=engine.tp, kv_dtype=engine.config.kv_dtype)
         self._states = [spec for spec in specs if spec.is_state]
         self._state_bytes = sum(spec.state_bytes for spec in self._states)
         self._classes = _attention_classes(model.layers, specs, engine.tp)
@@ -125,8 +123,24 @@ class AnalyticalLatency:
         """See LatencyModel."""
         return {
             "model": "roofline",
-            "shares": {"measured": 0.0, "interpolated": 0.0, "extrapolated": 0.0, "analytical": 1.0},
+            "shares": {
+                "measured": 0.0,
+                "interpolated": 0.0,
+                "extrapolated": 0.0,
+                "analytical": 1.0,
+            },
             "uncertainty_pct": UNCERTAINTY_PCT,
+            "constants": {
+                "compute_factor": COMPUTE_FACTOR,
+                "memory_factor": MEMORY_FACTOR,
+                "gemm_start_us": GEMM_START_US,
+                "gemm_exponent": GEMM_EXPONENT,
+                "fp8_compute_factor": FP8_COMPUTE_FACTOR,
+                "fp8_start_us": FP8_START_US,
+                "kernel_start_us": KERNEL_START_US,
+                "elementwise_passes": ELEMENTWISE_PASSES,
+                "allreduce_start_us": ALLREDUCE_START_US,
+            },
             "step_overhead_us": self._engine.config.step_overhead_us,
             "request_overhead_us": self._engine.config.request_overhead_us,
         }

@@ -162,9 +162,7 @@ def _cut(rows: Rows, steps: int) -> Rows:
     )
 
 
-def _page_flow(
-    replica: "Replica", slots: list[int], rows: Rows
-) -> list[tuple[IntArray, IntArray]]:
+def _page_flow(replica: "Replica", slots: list[int], rows: Rows) -> list[tuple[IntArray, IntArray]]:
     """Per growth class: pages taken and given back, by step and request."""
     tables = replica.scheduler.tables
     flow: list[tuple[IntArray, IntArray]] = []

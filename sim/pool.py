@@ -99,7 +99,7 @@ def _derived(model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine) -> KVPool:
     if size <= 0:
         needed = model.weight_bytes / max(usable - overhead, 1)
         raise ConfigError(
-            f"{model.name} does not fit {engine.tp} x {gpu.name}: {sums} leaves nothing for caches. "
+            f"{model.name} does not fit {engine.tp} x {gpu.name}: {sums} leaves nothing. "
             f"Use more GPUs (--tp, at least {max(engine.tp + 1, int(needed) + 1)}) or a larger one."
         )
     return KVPool(size, "derived", f"{_gib(size)} per GPU = {sums}")
@@ -148,8 +148,8 @@ def _from_tokens(tokens: int, path: Path, model: ModelSpec, engine: ResolvedEngi
     specs = layer_specs(model, engine, aligned=False)
     if any(spec.is_state or spec.window for spec in specs):
         raise ConfigError(
-            f"--vllm-log {path}: only 'GPU KV cache size: {tokens:,} tokens' was found. For a model "
-            "with windows or states that number depends on max_model_len; give --kv-bytes instead."
+            f"--vllm-log {path}: only 'GPU KV cache size: {tokens:,} tokens' was found. With "
+            "windows or states that number depends on max_model_len; give --kv-bytes instead."
         )
     size = tokens * sum(spec.bytes_per_token for spec in specs)
     why = f"{_gib(size)} per GPU = {tokens:,} tokens of {path.name} x bytes per token"

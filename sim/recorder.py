@@ -32,7 +32,7 @@ class StepRecord(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A recorded step that is kept for ``steps.csv``."""
+    """A recorded step that is kept for ``steps.csv``; idle time counts to the step after it."""
 
     step: int
     record: StepRecord
@@ -69,13 +69,14 @@ class Recorder:
         self.batch_sizes[record.served] += 1
         self.max_running = max(self.max_running, record.running)
         self.peak_needed = max(self.peak_needed, sum(record.parts[0]))
-        if self.num_steps % self._stride == 0:
-            self._keep(Sample(self.num_steps, record))
+        self._keep(record)
         self.num_steps += 1
 
-    def idle(self, duration_ns: int, slack: Slack) -> None:
+    def idle(self, start_ns: int, duration_ns: int, waiting: int, slack: Slack) -> None:
         """Add a time in which nothing ran and nothing was held."""
-        self._hold([[0] * len(self.labels) for _ in PARTS], slack, duration_ns)
+        nothing = [[0] * len(self.labels) for _ in PARTS]
+        self._hold(nothing, slack, duration_ns)
+        self._keep(StepRecord(start_ns, duration_ns, 0, waiting, 0, 0, 0, nothing, slack))
 
     def _hold(self, parts: list[list[int]], slack: Slack, duration_ns: int) -> None:
         usage = memory_usage(self.pool_bytes, parts, slack)
@@ -87,8 +88,11 @@ class Recorder:
         self.free_byte_ns += slack.free * duration_ns
         self.observed_ns += duration_ns
 
-    def _keep(self, sample: Sample) -> None:
-        self.samples.append(sample)
+    def _keep(self, record: StepRecord) -> None:
+        """Keep every ``_stride``-th step, and the idle time before it."""
+        if self.num_steps % self._stride:
+            return
+        self.samples.append(Sample(self.num_steps, record))
         if len(self.samples) > MAX_SAMPLES:
             self._stride *= 2
             self.samples = [kept for kept in self.samples if kept.step % self._stride == 0]

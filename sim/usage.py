@@ -89,7 +89,8 @@ class UsageMeter:
                     label=self.labels.index(content.label),
                     kind=content.kind,
                     window=content.window,
-                    bytes_per_token=content.bytes_per_token + (before.bytes_per_token if before else 0),
+                    bytes_per_token=content.bytes_per_token
+                    + (before.bytes_per_token if before else 0),
                     state_bytes=content.state_bytes + (before.state_bytes if before else 0),
                     capacity=capacity + (before.capacity if before else 0),
                     padding=(group.padding_bytes if position == 0 else 0)
@@ -126,7 +127,9 @@ class UsageMeter:
                 result.internal[:, at] += pages * content.capacity - needed - dead
         return result
 
-    def _content_bytes(self, index: int, content: _Content, rows: Rows) -> tuple[IntArray, IntArray]:
+    def _content_bytes(
+        self, index: int, content: _Content, rows: Rows
+    ) -> tuple[IntArray, IntArray]:
         """Needed and dead bytes of one content, summed over the requests.
 
         Dead are whole pages that nothing reads; expired tokens in a page that is partly read are

@@ -4,18 +4,20 @@ The log has the shape of the recording: ``config``, then one entry per step with
 tokens, both queues, preemptions, free blocks and blocks per group, then totals.
 """
 
+import json
 import math
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..configs.errors import ConfigError
 from ..policies.base import GroupingContext, PageGroup
 from ..policies.carving.single import SinglePool
+from ..policies.demand import admission_pages
 from ..policies.grouping.vllm import vllm, vllm_nohybrid
 from .cases import CaseSetup, read_case
-from .requests import Requests, Status
+from .requests import Requests
 from .scheduler import Batch, Scheduler
 from .tables import BlockTables
 
@@ -160,12 +162,21 @@ class CaseReplay:
         case, scheduler = self.setup.case, self.setup.scheduler
         if group.kind == "mamba":
             return 1
-        from ..policies.demand import admission_pages
-
         length = case.max_model_len
         if group.kind in ("sliding_window", "chunked_local"):
             return admission_pages(group, 1 << 60, 0, scheduler.max_in_flight_tokens, length)
         return admission_pages(group, length, 0, scheduler.max_in_flight_tokens, length)
+
+
+def read_golden(path: str | Path) -> Log:
+    """Read a recording; raises ConfigError if it is none."""
+    try:
+        golden: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot read the recording: {error}") from error
+    if not isinstance(golden, dict) or not isinstance(golden.get("steps"), list):
+        raise ConfigError(f"{path}: not a recording: an object with a list 'steps' is expected")
+    return cast(Log, golden)
 
 
 def differences(ours: Log, golden: Log) -> Iterator[str]:
@@ -173,10 +184,12 @@ def differences(ours: Log, golden: Log) -> Iterator[str]:
 
     Fields that only one of the two has (names of vLLM's classes, checksums) are not compared.
     """
-    for mine, theirs in zip(ours["steps"], golden.get("steps", []), strict=False):
-        for key in ("step", *sorted(theirs)):
+    for mine, theirs in zip(ours["steps"], golden["steps"], strict=False):
+        for key in theirs:
             if mine.get(key, MISSING) != theirs[key]:
-                yield f"step {theirs['step']}: {key}: ours {mine.get(key)!r}, golden {theirs[key]!r}"
+                yield f"step {mine['step']}: {key}: ours {mine.get(key)!r}, golden {theirs[key]!r}"
+    if len(ours["steps"]) != len(golden["steps"]):
+        yield f"number of steps: ours {len(ours['steps'])}, golden {len(golden['steps'])}"
     for key in ("total_steps", "total_scheduled_tokens", "preemptions", "finish_step"):
         if key in golden and ours[key] != golden[key]:
             yield f"{key}: ours {ours[key]!r}, golden {golden[key]!r}"
@@ -188,9 +201,3 @@ def differences(ours: Log, golden: Log) -> Iterator[str]:
         for key in ("n_layers", "block_size"):
             if mine.get(key) != theirs[key]:
                 yield f"config.groups[{index}].{key}: ours {mine.get(key)}, golden {theirs[key]}"
-
-
-def check_status(requests: Requests) -> None:
-    """Raise ConfigError if a request of a finished replay is neither done nor waiting."""
-    if any(status == Status.PENDING for status in requests.status):
-        raise ConfigError("the case ended before all requests arrived")

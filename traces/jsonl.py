@@ -168,8 +168,8 @@ class _Reader:
             if count != touched and count != full:
                 return (
                     f"hash_ids: has {count} ids, but {row.input_length} tokens take {touched} "
-                    f"blocks ({full} of them full); --block-size {self._block_size} is assumed "
-                    "for the trace"
+                    f"blocks ({full} of them full); the trace is read with --trace-block-size "
+                    f"{self._block_size}"
                 )
         if request_id in self._line_of_id:
             first = self._line_of_id[request_id]

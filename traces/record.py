@@ -184,7 +184,7 @@ def check_block_size(block_size: int) -> None:
         TraceError: ``block_size`` is smaller than 1.
     """
     if block_size < 1:
-        raise TraceError(f"--block-size {block_size}: a block holds at least 1 token")
+        raise TraceError(f"--trace-block-size {block_size}: a block holds at least 1 token")
 
 
 def _column(

@@ -36,8 +36,8 @@ class LCMCarving(Carving):
         sizes = ", ".join(f"{group.name} {group.page_bytes:,}" for group in self.groups)
         return (
             f"the large page is lcm({sizes}) = {self.large_bytes:,} bytes; the pool of "
-            f"{self.pool_bytes:,} bytes holds {self.num_large}, and {self.num_null} of them are null "
-            "pages: nothing can be served. Use --policy vllm, a larger pool, or another --block-size."
+            f"{self.pool_bytes:,} bytes holds {self.num_large}, and {self.num_null} are null pages: "
+            "nothing can be served. Use --policy vllm, a larger pool, or another --block-size."
         )
 
     def _least_large(self, need: Pages) -> int:
@@ -66,23 +66,18 @@ class LCMCarving(Carving):
         generous = sum(wanted) <= len(self._free_large)
         for pages, small, most in zip(need, self._small, wanted, strict=True):
             quota = most if generous else cdiv(max(0, pages - small.num_free), small.ratio)
-            for _ in range(pages):
-                if small.take_own(slot):
-                    continue
-                if quota:
-                    quota -= 1
-                    small.add_large(self._free_large.popleft(), slot)
-                    small.take_own(slot)
-                elif not small.take_any(slot):
-                    raise InvariantError("a page was promised that is not there")
+            left = pages - small.take_own(slot, pages)
+            while left and quota:
+                quota -= 1
+                small.add_large(self._free_large.popleft(), slot)
+                left -= small.take_own(slot, left)
+            if left and small.take_any(slot, left) != left:
+                raise InvariantError("pages were promised that are not there")
         return True
 
     def give(self, slot: int, group: int, count: int) -> None:
         """See Carving. The pages stay with the request until their large page is empty."""
-        for _ in range(count):
-            large = self._small[group].give_oldest(slot)
-            if large is not None:
-                self._free_large.append(large)
+        self._free_large.extend(self._small[group].give_oldest(slot, count))
 
     def free(self, slot: int) -> None:
         """See Carving. Empty pages that others pin in a large page lose their owner."""

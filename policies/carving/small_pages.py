@@ -4,13 +4,16 @@ from collections import deque
 
 from ...configs.errors import InvariantError
 
+Owner = int | None
+"""The slot that an empty page is associated with, or nobody."""
+
 
 class SmallPages:
     """Small pages of one group, ``ratio`` of them in each large page that the group was given.
 
     A small page is held by a slot, or empty and *associated* with a running slot, or empty without
-    an owner. Page ``i`` of large page ``p`` has the number ``p * ratio + i``. Dictionaries serve as
-    ordered sets, so that the oldest empty page goes first and every run is the same.
+    an owner. Pages of one large page are interchangeable, so they are counted, not named.
+    Dictionaries keep the order of insertion: the oldest large page goes first in every run.
     """
 
     def __init__(self, ratio: int) -> None:
@@ -18,130 +21,130 @@ class SmallPages:
         self.num_free = 0
         self.num_owned = 0
         """Of the empty pages, those associated with a running slot."""
-        self._held: dict[int, deque[int]] = {}
-        self._own_free: dict[int, dict[int, None]] = {}
-        self._unowned: dict[int, None] = {}
-        self._owner: dict[int, int | None] = {}
-        """Of every empty page: the slot it is associated with."""
-        self._used_in_large: dict[int, int] = {}
-
-    def held(self, slot: int) -> int:
-        """Pages that ``slot`` holds."""
-        return len(self._held.get(slot, ()))
-
-    def num_held(self) -> int:
-        """Pages that all slots hold."""
-        return sum(self._used_in_large.values())
+        self._held: dict[int, deque[list[int]]] = {}
+        """Per slot: [large page, count] in the order the pages were taken."""
+        self._empty_of: dict[Owner, dict[int, None]] = {}
+        """Per owner: large pages with an empty page of theirs."""
+        self._empty_in: dict[int, dict[Owner, int]] = {}
+        """Per large page in use: empty pages by owner."""
+        self._used_in: dict[int, int] = {}
 
     def add_large(self, large: int, slot: int) -> None:
         """Carve ``large`` into empty small pages associated with ``slot``."""
-        self._used_in_large[large] = 0
-        for page in range(large * self.ratio, (large + 1) * self.ratio):
-            self._put_free(page, slot)
+        self._used_in[large] = 0
+        self._empty_in[large] = {}
+        self._put(large, slot, self.ratio)
 
-    def take_own(self, slot: int) -> bool:
-        """Let ``slot`` hold its oldest empty page; False if it has none."""
-        own = self._own_free.get(slot)
-        if not own:
-            return False
-        self._hold(next(iter(own)), slot)
-        return True
+    def take_own(self, slot: int, most: int) -> int:
+        """Let ``slot`` hold up to ``most`` empty pages associated with it; returns how many."""
+        return self._take_from(slot, slot, most)
 
-    def take_any(self, slot: int) -> bool:
-        """Let ``slot`` hold an empty page of another request; False if there is none.
+    def take_any(self, slot: int, most: int) -> int:
+        """Let ``slot`` hold up to ``most`` empty pages of others; returns how many.
 
-        A page without owner brings its empty, ownerless siblings along; of a running request only
-        the one page is taken.
+        Pages without owner go first and bring the ownerless rest of their large page along. Of a
+        running request only the pages themselves are taken.
         """
-        if self._unowned:
-            page = next(iter(self._unowned))
-            start = page // self.ratio * self.ratio
-            for sibling in range(start, start + self.ratio):
-                if sibling in self._unowned:
-                    self._remove_free(sibling)
-                    self._put_free(sibling, slot)
-            self._hold(page, slot)
-            return True
-        for own in self._own_free.values():
-            if own:
-                self._hold(next(iter(own)), slot)
-                return True
-        return False
+        taken = 0
+        ownerless = self._empty_of.get(None, {})
+        while taken < most and ownerless:
+            large = next(iter(ownerless))
+            self._put(large, slot, self._remove(large, None, self.ratio))
+            taken += self._take_from(slot, slot, most - taken)
+        for owner in list(self._empty_of):
+            if taken == most:
+                break
+            taken += self._take_from(slot, owner, most - taken)
+        return taken
 
-    def give_oldest(self, slot: int) -> int | None:
-        """Empty the oldest page of a running ``slot``; returns the large page if it became empty."""
-        if not self.held(slot):
-            raise InvariantError(f"slot {slot} gives a page that it does not hold")
-        return self._release(self._held[slot].popleft(), slot)
-
-    def leave(self, slot: int) -> list[int]:
-        """Empty all pages of ``slot``, tail first; returns the large pages that became empty."""
+    def give_oldest(self, slot: int, count: int) -> list[int]:
+        """Empty the oldest pages of a running ``slot``; returns the large pages now empty."""
+        held = self._held.get(slot, deque[list[int]]())
         emptied: list[int] = []
-        pages = self._held.pop(slot, deque[int]())
-        while pages:
-            large = self._release(pages.pop(), None)
-            if large is not None:
-                emptied.append(large)
-        for page in list(self._own_free.pop(slot, ())):
-            self._owner[page] = None
-            self._unowned[page] = None
-            self.num_owned -= 1
+        while count:
+            if not held:
+                raise InvariantError(f"slot {slot} gives {count} pages that it does not hold")
+            run = held[0]
+            part = min(count, run[1])
+            count -= part
+            run[1] -= part
+            if not run[1]:
+                held.popleft()
+            emptied.extend(self._release(run[0], slot, part))
         return emptied
 
-    def _hold(self, page: int, slot: int) -> None:
-        self._remove_free(page)
-        self._held.setdefault(slot, deque()).append(page)
-        self._used_in_large[page // self.ratio] += 1
+    def leave(self, slot: int) -> list[int]:
+        """Empty all pages of ``slot``, tail first; returns the large pages now empty."""
+        emptied: list[int] = []
+        held = self._held.pop(slot, deque[list[int]]())
+        while held:
+            large, count = held.pop()
+            emptied.extend(self._release(large, None, count))
+        for large in list(self._empty_of.get(slot, ())):
+            self._put(large, None, self._remove(large, slot, self.ratio))
+        return emptied
 
-    def _release(self, page: int, slot: int | None) -> int | None:
-        large = page // self.ratio
-        self._used_in_large[large] -= 1
-        self._put_free(page, slot)
-        if self._used_in_large[large]:
-            return None
-        for child in range(large * self.ratio, (large + 1) * self.ratio):
-            self._remove_free(child)
-        del self._used_in_large[large]
-        return large
+    def _take_from(self, slot: int, owner: Owner, most: int) -> int:
+        taken = 0
+        while taken < most and (larges := self._empty_of.get(owner)):
+            large = next(iter(larges))
+            count = self._remove(large, owner, most - taken)
+            held = self._held.setdefault(slot, deque())
+            if held and held[-1][0] == large:
+                held[-1][1] += count
+            else:
+                held.append([large, count])
+            self._used_in[large] += count
+            taken += count
+        return taken
 
-    def _put_free(self, page: int, slot: int | None) -> None:
-        self._owner[page] = slot
-        self.num_free += 1
-        if slot is None:
-            self._unowned[page] = None
-        else:
-            self._own_free.setdefault(slot, {})[page] = None
-            self.num_owned += 1
+    def _release(self, large: int, owner: Owner, count: int) -> list[int]:
+        self._used_in[large] -= count
+        self._put(large, owner, count)
+        if self._used_in[large]:
+            return []
+        for each in list(self._empty_in[large]):
+            self._remove(large, each, self.ratio)
+        del self._used_in[large], self._empty_in[large]
+        return [large]
 
-    def _remove_free(self, page: int) -> None:
-        slot = self._owner.pop(page)
-        self.num_free -= 1
-        if slot is None:
-            del self._unowned[page]
-        else:
-            del self._own_free[slot][page]
-            self.num_owned -= 1
+    def _put(self, large: int, owner: Owner, count: int) -> None:
+        by_owner = self._empty_in[large]
+        by_owner[owner] = by_owner.get(owner, 0) + count
+        self._empty_of.setdefault(owner, {})[large] = None
+        self.num_free += count
+        self.num_owned += count if owner is not None else 0
+
+    def _remove(self, large: int, owner: Owner, most: int) -> int:
+        """Remove up to ``most`` empty pages of ``owner`` in ``large``; returns how many."""
+        by_owner = self._empty_in[large]
+        count = min(most, by_owner[owner])
+        by_owner[owner] -= count
+        if not by_owner[owner]:
+            del by_owner[owner], self._empty_of[owner][large]
+            if not self._empty_of[owner]:
+                del self._empty_of[owner]
+        self.num_free -= count
+        self.num_owned -= count if owner is not None else 0
+        return count
 
     def check(self) -> set[int]:
-        """Raise InvariantError unless every page is in one state; returns the large pages in use."""
-        held = [page for pages in self._held.values() for page in pages]
-        own = [page for pages in self._own_free.values() for page in pages]
-        empty = own + list(self._unowned)
-        everything = held + empty
-        expected = len(self._used_in_large) * self.ratio
-        if len(set(everything)) != len(everything) or len(everything) != expected:
-            raise InvariantError(
-                f"{len(everything)} small pages, expected {expected} distinct ones"
-            )
-        if (
-            len(empty) != self.num_free
-            or len(own) != self.num_owned
-            or set(empty) != set(self._owner)
-        ):
-            raise InvariantError("the counts of empty small pages are wrong")
-        used = dict.fromkeys(self._used_in_large, 0)
-        for page in held:
-            used[page // self.ratio] += 1
-        if used != self._used_in_large or not all(used.values()):
+        """Raise InvariantError unless the counts agree; returns the large pages in use."""
+        used = dict.fromkeys(self._used_in, 0)
+        for runs in self._held.values():
+            for large, count in runs:
+                used[large] += count
+        if used != self._used_in or not all(used.values()):
             raise InvariantError("a large page is in use exactly while one of its small pages is")
+        empty: dict[Owner, dict[int, None]] = {}
+        free = owned = 0
+        for large, by_owner in self._empty_in.items():
+            if used[large] + sum(by_owner.values()) != self.ratio or 0 in by_owner.values():
+                raise InvariantError(f"large page {large} has not {self.ratio} small pages")
+            for owner, count in by_owner.items():
+                empty.setdefault(owner, {})[large] = None
+                free += count
+                owned += count if owner is not None else 0
+        if (free, owned) != (self.num_free, self.num_owned) or empty != self._empty_of:
+            raise InvariantError("the counts of empty small pages are wrong")
         return set(used)

@@ -77,7 +77,7 @@ class StaticPartition(Carving):
         return tuple(self.free_counts)
 
     def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
-        """See Carving. While a request is refused, the parts that do not lack pages are external."""
+        """See Carving. While a request is refused, parts that do not lack pages are external."""
         external: list[int] = []
         reserved = self.pool_bytes - sum(
             count * group.page_bytes

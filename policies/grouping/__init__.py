@@ -1,0 +1,1 @@
+"""Groupings: which layers share a page and how large it is, one idea per file."""

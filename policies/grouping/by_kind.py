@@ -1,4 +1,4 @@
-"""Jenga's grouping (SOSP 2025, section 4): all layers of one kind share a page of their own size."""
+"""Jenga's grouping (SOSP 2025, section 4): the layers of one kind share a page of their own."""
 
 from collections.abc import Sequence
 

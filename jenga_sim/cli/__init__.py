@@ -1,0 +1,72 @@
+"""The command line. Verbs load on use, so that ``jenga-sim --help`` stays fast."""
+
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from .._version import __version__
+
+VERBS = {
+    "run": ("run", "Replay a trace against a memory policy and report memory, batches, latency."),
+    "verify": (
+        "verify",
+        "Replay a step-driven case as vLLM would and compare it with a recording.",
+    ),
+    "policies": ("policies", "List the memory policies."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all verbs."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb's module and return its command."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{VERBS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 an SLO or check is not met, 2 configuration, 3 trace, "
+    "4 verify found a difference, 5 an invariant broke, 130 interrupted.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="jenga-sim")
+def cli() -> None:
+    """Simulate the memory of LLM serving: which allocator wastes what, and what it costs."""
+
+
+def main() -> NoReturn:
+    """Run the command line; every expected error is one message and an exit code."""
+    import sys
+
+    from ..configs.errors import JengaError
+
+    try:
+        code = cli.main(standalone_mode=False, prog_name="jenga-sim")
+    except JengaError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (``jenga-sim ... | head``).
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

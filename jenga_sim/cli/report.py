@@ -1,0 +1,88 @@
+"""The table of a run on standard output."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..sim.metrics import PERCENTILES, quantile_row
+
+PARTS = ("needed", "cached", "dead", "padding", "internal", "external", "reserved", "free")
+LATENCIES = (("TTFT", "ttft"), ("TPOT", "tpot"), ("ITL", "itl"), ("E2E", "e2el"))
+
+
+def print_result(summary: dict[str, Any]) -> None:
+    """Print what a run found, widest where there is a terminal, plain where there is none."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=100)
+    title = (
+        f"{summary['trace']}: {summary['model_id']} on {summary['num_gpus']} x {summary['gpu']}, "
+        f"policy {summary['policy']}"
+    )
+    console.print(title if summary["complete"] else f"{title} (interrupted)", style="bold")
+    console.print(_counts(summary))
+    console.print(_latencies(summary))
+    console.print(_memory(summary))
+    latency = summary["latency_model"]
+    console.print(
+        f"step times: analytical roofline, about +-{latency['uncertainty_pct']:g} %; "
+        f"KV pool: {summary['kv_pool']['explanation']}",
+        style="dim",
+    )
+
+
+def _counts(summary: dict[str, Any]) -> Table:
+    batch = summary["batch_size"]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    unfinished = f", {summary['unfinished']:,} unfinished" if summary["unfinished"] else ""
+    reasons = ", ".join(f"{count} {name}" for name, count in summary["rejected_by"].items())
+    table.add_row(
+        "requests",
+        f"{summary['completed']:,} done, {summary['rejected']:,} rejected"
+        f"{f' ({reasons})' if reasons else ''}, {summary['preempted']:,} preempted "
+        f"({summary['num_preemptions']:,} times){unfinished}",
+    )
+    table.add_row(
+        "throughput",
+        f"{summary['request_throughput']:.3f} req/s, {summary['output_throughput']:,.1f} output "
+        f"tok/s, {summary['total_token_throughput']:,.1f} tok/s; per GPU "
+        f"{summary['request_throughput_per_gpu']:.3f} req/s, "
+        f"{summary['output_throughput_per_gpu']:,.1f} output tok/s",
+    )
+    table.add_row(
+        "batch size", f"mean {batch['mean']:.1f}, p95 {batch['p95']:.0f}, max {batch['max']:.0f}"
+    )
+    table.add_row("duration", f"{summary['duration']:,.1f} s in {summary['num_steps']:,} steps")
+    table.add_row("hit rate", f"{summary['prefix_hit_rate']:.1%} (prefix caching off)")
+    return table
+
+
+def _latencies(summary: dict[str, Any]) -> Table:
+    table = Table(title="Latency, ms", title_justify="left")
+    table.add_column("")
+    for name in ("mean", *(f"p{percent}" for percent in PERCENTILES)):
+        table.add_column(name, justify="right")
+    for title, key in LATENCIES:
+        values = [summary[f"mean_{key}_ms"], *quantile_row(summary, key)]
+        table.add_row(title, *("-" if value is None else f"{value:,.1f}" for value in values))
+    return table
+
+
+def _memory(summary: dict[str, Any]) -> Table:
+    waste = f"waste {summary['waste']:.1%} of the bytes held"
+    table = Table(title=f"KV pool, % of bytes x time; {waste}", title_justify="left")
+    table.add_column("")
+    for part in PARTS:
+        table.add_column(part, justify="right")
+    for label, parts in summary["memory_by_kind"].items():
+        table.add_row(label, *(_percent(parts.get(part)) for part in PARTS))
+    table.add_section()
+    table.add_row("total", *(_percent(summary["memory"][part]) for part in PARTS), style="bold")
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"

@@ -1,0 +1,281 @@
+"""The main job: replay a trace against one memory policy on one model and GPU."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..configs.engine import EngineConfig, ResolvedEngine, engine_config
+from ..configs.errors import ConfigError
+from ..configs.load import load_gpu, load_model
+from ..configs.specs import GPUSpec, ModelSpec
+from ..policies.base import Carving, GroupingContext, PageGroup
+from ..policies.presets import Policy, get_policy
+from ..traces import Trace, read_jsonl
+from .engine import Hooks, Replica
+from .latency import AnalyticalLatency
+from .metrics import FORMULAS, summarize
+from .pool import KVPool, kv_pool, layer_specs
+from .recorder import Recorder
+from .requests import Requests
+from .result import Result, requests_frame, steps_frame
+from .scheduler import Scheduler, SchedulerConfig
+from .tables import BlockTables
+from .usage import UsageMeter
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A run before it starts: everything resolved, nothing simulated."""
+
+    trace: Trace
+    model: ModelSpec
+    gpu: GPUSpec
+    engine: ResolvedEngine
+    policy: Policy
+    pool: KVPool
+    groups: tuple[PageGroup, ...]
+    carving: Carving
+    warnings: tuple[str, ...]
+
+
+def run(
+    trace: Trace | str | Path,
+    *,
+    model: ModelSpec | str = "gemma-3-27b",
+    gpu: GPUSpec | str = "h100-sxm",
+    policy: Policy | str = "lcm",
+    vllm_log: str | Path | None = None,
+    fast: bool = True,
+    check: bool = False,
+    hooks: Hooks | None = None,
+    **engine: Any,
+) -> Result:
+    """Replay ``trace`` and return a Result.
+
+    Args:
+        trace: A Trace, or the path of a trace file.
+        model: Name of a packaged model, path of a YAML file, or a ModelSpec.
+        gpu: Likewise for the GPU.
+        policy: Name of a preset, ``file.py:Class``, or a Policy.
+        vllm_log: Start-up log of a real vLLM, to read the KV pool from.
+        fast: Take alike decode steps in leaps; the result is the same either way.
+        check: Check every invariant after every step.
+        hooks: Callbacks between steps.
+        engine: Settings of EngineConfig, e.g. ``max_num_seqs=64``.
+
+    Raises:
+        ConfigError: A setting, model, GPU or policy is unknown or impossible.
+        TraceError: The trace cannot be read.
+        StalledError: The policy lets requests wait for ever.
+    """
+    setup = prepare(trace, model=model, gpu=gpu, policy=policy, vllm_log=vllm_log, **engine)
+    return simulate(setup, fast=fast, check=check, hooks=hooks)
+
+
+def prepare(
+    trace: Trace | str | Path,
+    *,
+    model: ModelSpec | str,
+    gpu: GPUSpec | str,
+    policy: Policy | str,
+    vllm_log: str | Path | None = None,
+    **engine: Any,
+) -> Setup:
+    """Resolve names, sizes and the pool; see ``run``."""
+    model = load_model(model) if isinstance(model, str) else model
+    gpu = load_gpu(gpu) if isinstance(gpu, str) else gpu
+    policy = get_policy(policy) if isinstance(policy, str) else policy
+    if policy.retention != "none":
+        raise ConfigError(f"policy.retention: {policy.retention!r} is unknown; only 'none' so far")
+    resolved = engine_config(**engine).resolve(model, gpu)
+    pool = kv_pool(model, gpu, resolved, vllm_log)
+    context = GroupingContext(block_size=resolved.block_size, max_model_len=resolved.max_model_len)
+    groups = policy.group(layer_specs(model, resolved, aligned=policy.aligns_blocks), context)
+    carving = policy.make_carving(groups, pool.bytes)
+    loaded = trace if isinstance(trace, Trace) else read_jsonl(trace)
+    return Setup(
+        trace=loaded,
+        model=model,
+        gpu=gpu,
+        engine=resolved,
+        policy=policy,
+        pool=pool,
+        groups=groups,
+        carving=carving,
+        warnings=tuple(_warnings(loaded, model, policy)),
+    )
+
+
+def simulate(
+    setup: Setup, *, fast: bool = True, check: bool = False, hooks: Hooks | None = None
+) -> Result:
+    """Run a prepared setup to the end; its carving is used up by that."""
+    replica = make_replica(setup, fast=fast, check=check, hooks=hooks)
+    replica.run()
+    return make_result(setup, replica)
+
+
+def make_replica(
+    setup: Setup, *, fast: bool = True, check: bool = False, hooks: Hooks | None = None
+) -> Replica:
+    """Wire table, scheduler, memory, latency and recorder into an engine."""
+    trace, engine = setup.trace, setup.engine
+    cross = trace.cross_tokens.tolist() if setup.model.has_cross else None
+    requests = Requests(
+        arrival_ns=trace.arrival_ns.tolist(),
+        prompt_tokens=trace.input_tokens.tolist(),
+        max_tokens=trace.output_tokens.tolist(),
+        cross_tokens=cross,
+        priority=trace.priority.tolist(),
+    )
+    config = scheduler_config(engine)
+    tables = BlockTables(
+        requests,
+        setup.groups,
+        setup.carving,
+        max_in_flight_tokens=config.max_in_flight_tokens,
+        max_model_len=engine.max_model_len,
+    )
+    meter = UsageMeter(tables)
+    return Replica(
+        requests=requests,
+        scheduler=Scheduler(requests, tables, config),
+        latency=AnalyticalLatency(setup.model, setup.gpu, engine),
+        recorder=Recorder(meter.labels, setup.pool.bytes),
+        meter=meter,
+        fast=fast,
+        check=check,
+        hooks=hooks or Hooks(),
+    )
+
+
+def scheduler_config(engine: ResolvedEngine) -> SchedulerConfig:
+    """The scheduler's part of the engine settings."""
+    config: EngineConfig = engine.config
+    return SchedulerConfig(
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        max_model_len=engine.max_model_len,
+        policy=config.scheduling_policy,
+        watermark=config.watermark,
+        scheduler_reserve_full_isl=config.scheduler_reserve_full_isl,
+        long_prefill_token_threshold=config.long_prefill_token_threshold,
+        enable_chunked_prefill=config.enable_chunked_prefill,
+        async_scheduling=config.async_scheduling,
+    )
+
+
+def make_result(setup: Setup, replica: Replica) -> Result:
+    """Collect figures, tables, configuration and provenance."""
+    config = _config(setup)
+    rejected = list(replica.rejected.values())
+    summary: dict[str, Any] = {
+        "schema": "jenga-sim/summary/1",
+        "backend": "jenga-sim",
+        "complete": not replica.truncated,
+        "model_id": setup.model.name,
+        "gpu": setup.gpu.name,
+        "num_gpus": setup.engine.tp,
+        "policy": setup.policy.name,
+        "trace": setup.trace.name,
+        "skipped_lines": setup.trace.skipped_lines,
+        **summarize(replica.requests, replica.recorder, setup.engine.tp),
+        "rejected_by": {reason: rejected.count(reason) for reason in sorted(set(rejected))},
+        "kv_pool": setup.pool.describe(),
+        "page_groups": [_describe_group(group) for group in setup.groups],
+        "latency_model": replica.latency.describe(),
+        "warnings": list(setup.warnings),
+        "formulas": FORMULAS,
+    }
+    return Result(
+        summary=summary,
+        requests=requests_frame(replica.requests, setup.trace.request_ids, replica.rejected),
+        steps=steps_frame(replica.recorder),
+        config=config,
+        provenance=_provenance(setup, config, replica),
+    )
+
+
+def _warnings(trace: Trace, model: ModelSpec, policy: Policy) -> list[str]:
+    warnings: list[str] = []
+    if len(trace.hash_ids):
+        warnings.append(
+            "prefix caching is off in this release: the trace's hash_ids are not used, and real "
+            "engines with caching compute less"
+        )
+    if trace.cross_tokens.any() and not model.has_cross:
+        warnings.append(
+            f"{model.name} has no cross attention: cross_tokens of the trace are ignored"
+        )
+    promotes = policy.grouping == "vllm_nohybrid"
+    if promotes and (model.has_state or model.has_cross):
+        warnings.append(
+            "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
+            "are promoted to full attention here"
+        )
+    if trace.skipped_lines:
+        warnings.append(f"{trace.skipped_lines} bad lines of the trace were skipped")
+    return warnings
+
+
+def _describe_group(group: PageGroup) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "kind": group.kind,
+        "layers": sum(content.layers for content in group.contents),
+        "block_size": group.block_size,
+        "page_bytes": group.page_bytes,
+        "padding_bytes": group.padding_bytes,
+    }
+
+
+def _config(setup: Setup) -> dict[str, Any]:
+    policy = asdict(setup.policy)
+    del policy["summary"]
+    return {
+        "trace": {"name": setup.trace.name, "sha256": setup.trace.sha256},
+        "model": setup.model.name,
+        "gpu": setup.gpu.name,
+        "policy": policy,
+        "engine": asdict(setup.engine.config),
+        "kv_pool": setup.pool.describe(),
+    }
+
+
+def _provenance(setup: Setup, config: dict[str, Any], replica: Replica) -> dict[str, Any]:
+    return {
+        "schema": "jenga-sim/provenance/1",
+        "trace_sha256": setup.trace.sha256,
+        "config_sha256": _sha256(config),
+        "profile": replica.latency.describe()["model"],
+        "profile_sha256": _sha256(replica.latency.describe()),
+        "seed": None,
+        "model_source": setup.model.source,
+        "gpu_source": setup.gpu.source,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in ("jenga-sim", "numpy", "pandas", "simpy")},
+        },
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _sha256(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        from .._version import __version__
+
+        return __version__

@@ -15,6 +15,7 @@ from ..configs.errors import ConfigError
 from ..configs.load import load_gpu, load_model
 from ..configs.specs import GPUSpec, ModelSpec
 from ..policies.base import Carving, GroupingContext, PageGroup
+from ..policies.demand import admission_pages
 from ..policies.presets import Policy, get_policy
 from ..traces import Trace, read_jsonl
 from .engine import Hooks, Replica
@@ -110,7 +111,10 @@ def prepare(
         pool=pool,
         groups=groups,
         carving=carving,
-        warnings=tuple(_warnings(loaded, model, policy)),
+        warnings=(
+            *_trace_warnings(loaded, model),
+            *_policy_warnings(model, policy, resolved, groups, carving),
+        ),
     )
 
 
@@ -204,7 +208,7 @@ def make_result(setup: Setup, replica: Replica) -> Result:
     )
 
 
-def _warnings(trace: Trace, model: ModelSpec, policy: Policy) -> list[str]:
+def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
     warnings: list[str] = []
     if len(trace.hash_ids):
         warnings.append(
@@ -215,15 +219,48 @@ def _warnings(trace: Trace, model: ModelSpec, policy: Policy) -> list[str]:
         warnings.append(
             f"{model.name} has no cross attention: cross_tokens of the trace are ignored"
         )
-    promotes = policy.grouping == "vllm_nohybrid"
-    if promotes and (model.has_state or model.has_cross):
+    if trace.skipped_lines:
+        warnings.append(f"{trace.skipped_lines} bad lines of the trace were skipped")
+    return warnings
+
+
+def _policy_warnings(
+    model: ModelSpec,
+    policy: Policy,
+    engine: ResolvedEngine,
+    groups: tuple[PageGroup, ...],
+    carving: Carving,
+) -> list[str]:
+    warnings: list[str] = []
+    if policy.grouping == "vllm_nohybrid" and (model.has_state or model.has_cross):
         warnings.append(
             "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
             "are promoted to full attention here"
         )
-    if trace.skipped_lines:
-        warnings.append(f"{trace.skipped_lines} bad lines of the trace were skipped")
+    longest = longest_request(groups, carving, scheduler_config(engine))
+    if longest < engine.max_model_len:
+        warnings.append(
+            f"a request of max_model_len = {engine.max_model_len:,} tokens does not fit this pool; "
+            f"the longest that does has {longest:,}. Longer ones are rejected here; vLLM would "
+            "refuse to start (lower --max-model-len, or give it more memory)"
+        )
     return warnings
+
+
+def longest_request(
+    groups: tuple[PageGroup, ...], carving: Carving, config: SchedulerConfig
+) -> int:
+    """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does."""
+
+    def fits(tokens: int) -> bool:
+        limits = (config.max_in_flight_tokens, config.max_model_len)
+        return carving.could_fit([admission_pages(g, tokens, 0, *limits) for g in groups])
+
+    low, high = 0, config.max_model_len
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
 
 
 def _describe_group(group: PageGroup) -> dict[str, Any]:

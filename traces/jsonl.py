@@ -38,7 +38,7 @@ def read_jsonl(
     ``output_length`` (tokens, at least 1). Optional keys are ``hash_ids`` (ids of the prompt's
     blocks, with or without a partly filled last one; no list or an empty one if unknown),
     ``cross_tokens`` (encoder-side tokens that are not in ``input_length``), ``priority`` (smaller
-    is served first) and ``request_id`` (unique string; the line's 0-based index in the file if
+    is served first) and ``request_id`` (unique string or integer; the line's 0-based index in the file if
     left out). Other keys and blank lines are ignored; a blank line still counts as a line.
 
     Args:
@@ -118,7 +118,7 @@ class _Reader:
         except DECODE_ERRORS as error:
             return explain(line, error)
         arrival_ns = _arrival_ns(row.timestamp)
-        request_id = str(number - 1) if row.request_id is UNSET else row.request_id
+        request_id = str(number - 1) if row.request_id is UNSET else str(row.request_id)
         problem = self._mismatch(row, arrival_ns, request_id)
         if problem is not None:
             return problem

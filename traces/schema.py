@@ -17,7 +17,7 @@ _Length = Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
 _Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 _Priority = Annotated[int, Meta(ge=-MAX_TOKENS, le=MAX_TOKENS)]
 _HashIds = list[Annotated[int, Meta(ge=0, le=MAX_HASH_ID)]]
-_Name = Annotated[str, Meta(min_length=1)]
+_Name = Annotated[str, Meta(min_length=1)] | int
 
 _SHOWN_CHARACTERS = 40
 
@@ -62,7 +62,7 @@ _RULES: dict[str, tuple[msgspec.json.Decoder[object], str]] = {
         msgspec.json.Decoder(_Priority),
         f"an integer from {-MAX_TOKENS} to {MAX_TOKENS}",
     ),
-    "request_id": (msgspec.json.Decoder(_Name), "a non-empty string"),
+    "request_id": (msgspec.json.Decoder(_Name), "a non-empty string or an integer"),
 }
 
 

@@ -36,7 +36,7 @@ class LCMCarving(Carving):
         sizes = ", ".join(f"{group.name} {group.page_bytes:,}" for group in self.groups)
         return (
             f"the large page is lcm({sizes}) = {self.large_bytes:,} bytes; the pool of "
-            f"{self.pool_bytes:,} bytes holds {self.num_large}, and {self.num_null} are null pages: "
+            f"{self.pool_bytes:,} bytes holds {self.num_large}, and {self.num_null} are null: "
             "nothing can be served. Use --policy vllm, a larger pool, or another --block-size."
         )
 

@@ -79,7 +79,7 @@ BAD_LINES = {
     "cross negative": (with_key("cross_tokens", b"-1"), "cross_tokens: must be .*, is -1"),
     "priority text": (with_key("priority", b'"high"'), 'priority: must be .*, is "high"'),
     "priority huge": (with_key("priority", b"-1099511627777"), "priority: must be an integer"),
-    "number as id": (with_key("request_id", b"5"), "request_id: must be a non-empty string, is 5"),
+    "flag as id": (with_key("request_id", b"true"), "request_id: must be a non-empty string"),
     "empty id": (with_key("request_id", b'""'), 'request_id: must be .*, is ""'),
     "id of half a character": (
         with_key("request_id", b'"\\ud800"'),
@@ -202,5 +202,5 @@ def test_unknown_choice_and_block_size_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="'ignore'"):
         read_jsonl(path, on_bad_line=choice)
-    with pytest.raises(TraceError, match="--block-size 0: a block holds at least 1 token"):
+    with pytest.raises(TraceError, match="--trace-block-size 0: a block holds at least 1 token"):
         read_jsonl(path, block_size=0)

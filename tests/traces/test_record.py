@@ -118,7 +118,7 @@ def test_head_refuses_a_negative_count() -> None:
         ({"hash_ids": [[1]]}, "hash_ids: has 1 entries"),
         ({"hash_ids": [[1, 2, 3], []]}, "hash_ids: entry 0 has 3 ids, not 1 or 0"),
         ({"hash_ids": [[-1], []]}, "hash_ids: entry 0 is -1"),
-        ({"block_size": 0}, "--block-size 0"),
+        ({"block_size": 0}, "--trace-block-size 0"),
     ],
 )
 def test_from_columns_names_the_bad_column(change: dict[str, Any], message: str) -> None:

@@ -38,8 +38,9 @@ def read_jsonl(
     ``output_length`` (tokens, at least 1). Optional keys are ``hash_ids`` (ids of the prompt's
     blocks, with or without a partly filled last one; no list or an empty one if unknown),
     ``cross_tokens`` (encoder-side tokens that are not in ``input_length``), ``priority`` (smaller
-    is served first) and ``request_id`` (unique string or integer; the line's 0-based index in the file if
-    left out). Other keys and blank lines are ignored; a blank line still counts as a line.
+    is served first) and ``request_id`` (unique string or integer; the line's 0-based index
+    in the file if left out). Other keys and blank lines are ignored; a blank line still counts as a
+    line.
 
     Args:
         path: The trace file.

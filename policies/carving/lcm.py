@@ -29,7 +29,8 @@ class LCMCarving(Carving):
         self.num_null = len(groups)
         if self.num_large <= self.num_null:
             raise ConfigError(self._too_large_message())
-        self._free_large = deque(range(self.num_null, self.num_large))
+        self._next_fresh = self.num_null
+        self._returned: deque[int] = deque()
         self._small = tuple(SmallPages(self.large_bytes // group.page_bytes) for group in groups)
 
     def _too_large_message(self) -> str:
@@ -39,6 +40,18 @@ class LCMCarving(Carving):
             f"{self.pool_bytes:,} bytes holds {self.num_large}, and {self.num_null} are null: "
             "nothing can be served. Use --policy vllm, a larger pool, or another --block-size."
         )
+
+    @property
+    def free_large(self) -> int:
+        """Empty large pages."""
+        return self.num_large - self._next_fresh + len(self._returned)
+
+    def _take_large(self) -> int:
+        """First in, first out over a list that starts with all pages: fresh ones go first."""
+        if self._next_fresh < self.num_large:
+            self._next_fresh += 1
+            return self._next_fresh - 1
+        return self._returned.popleft()
 
     def _least_large(self, need: Pages) -> int:
         """Large pages without which ``need`` cannot be met."""
@@ -56,20 +69,20 @@ class LCMCarving(Carving):
 
     def fits(self, need: Pages, watermark: float = 0.0) -> bool:
         """See Carving. The watermark is counted in large pages, as in the artifact."""
-        return self._least_large(need) + int(watermark * self.num_large) <= len(self._free_large)
+        return self._least_large(need) + int(watermark * self.num_large) <= self.free_large
 
     def take(self, slot: int, need: Pages) -> bool:
         """See Carving. A call may use as many large pages as it needs if all groups can."""
-        if self._least_large(need) > len(self._free_large):
+        if self._least_large(need) > self.free_large:
             return False
         wanted = [cdiv(pages, small.ratio) for pages, small in zip(need, self._small, strict=True)]
-        generous = sum(wanted) <= len(self._free_large)
+        generous = sum(wanted) <= self.free_large
         for pages, small, most in zip(need, self._small, wanted, strict=True):
             quota = most if generous else cdiv(max(0, pages - small.num_free), small.ratio)
             left = pages - small.take_own(slot, pages)
             while left and quota:
                 quota -= 1
-                small.add_large(self._free_large.popleft(), slot)
+                small.add_large(self._take_large(), slot)
                 left -= small.take_own(slot, left)
             if left and small.take_any(slot, left) != left:
                 raise InvariantError("pages were promised that are not there")
@@ -77,16 +90,16 @@ class LCMCarving(Carving):
 
     def give(self, slot: int, group: int, count: int) -> None:
         """See Carving. The pages stay with the request until their large page is empty."""
-        self._free_large.extend(self._small[group].give_oldest(slot, count))
+        self._returned.extend(self._small[group].give_oldest(slot, count))
 
     def free(self, slot: int) -> None:
         """See Carving. Empty pages that others pin in a large page lose their owner."""
         for small in self._small:
-            self._free_large.extend(small.leave(slot))
+            self._returned.extend(small.leave(slot))
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
-        return tuple(small.num_free + len(self._free_large) * small.ratio for small in self._small)
+        return tuple(small.num_free + self.free_large * small.ratio for small in self._small)
 
     def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
         """See Carving. Empty small pages: internal with a running owner, external without."""
@@ -96,13 +109,13 @@ class LCMCarving(Carving):
         external = tuple(
             (s.num_free - s.num_owned) * size for s, size in zip(self._small, sizes, strict=True)
         )
-        kept = min(len(self._free_large), int(watermark * self.num_large))
+        kept = min(self.free_large, int(watermark * self.num_large))
         remainder = self.pool_bytes - self.num_large * self.large_bytes
         return Slack(
             internal,
             external,
             reserved=remainder + (self.num_null + kept) * self.large_bytes,
-            free=(len(self._free_large) - kept) * self.large_bytes,
+            free=(self.free_large - kept) * self.large_bytes,
         )
 
     def horizon(self, need: Sequence[Pages]) -> int:
@@ -111,7 +124,7 @@ class LCMCarving(Carving):
         for step, pages in enumerate(need):
             total = [so_far + count for so_far, count in zip(total, pages, strict=True)]
             enough = all(t <= s.num_free for t, s in zip(total, self._small, strict=True))
-            if not enough and sum(total) > len(self._free_large):
+            if not enough and sum(total) > self.free_large:
                 return step
         return len(need)
 
@@ -123,8 +136,11 @@ class LCMCarving(Carving):
             if mine & in_use:
                 raise InvariantError("a large page belongs to two groups")
             in_use |= mine
-        free = set(self._free_large)
-        if len(free) != len(self._free_large) or free & in_use:
+        free = set(self._returned)
+        if len(free) != len(self._returned) or free & in_use:
             raise InvariantError("a large page is free twice or free and in use")
-        if len(free) + len(in_use) + self.num_null != self.num_large:
-            raise InvariantError(f"{len(free)} free + {len(in_use)} used are not {self.num_large}")
+        if self.free_large + len(in_use) + self.num_null != self.num_large:
+            raise InvariantError(
+                f"{self.free_large} free + {len(in_use)} used + {self.num_null} null large pages "
+                f"are not {self.num_large}"
+            )

@@ -141,7 +141,7 @@ def test_other_numbers_of_hash_ids_are_refused(tmp_path: Path, tokens: int, ids:
     message = str(caught.value)
     assert message.startswith(f"{path}:1: hash_ids: has {ids} ids, but {tokens} tokens take ")
     assert f"take {-(-tokens // 16)} blocks ({tokens // 16} of them full)" in message
-    assert "--trace-block-size 16 is assumed" in message
+    assert "read with --trace-block-size 16" in message
 
 
 def test_sort_is_stable_moves_whole_requests_and_counts_late_lines(tmp_path: Path) -> None:

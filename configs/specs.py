@@ -4,7 +4,7 @@ Names follow vLLM 0.33 (``vllm/v1/kv_cache_interface.py``). All bytes are per te
 once ``tensor_parallel_size`` was applied.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal[
@@ -42,6 +42,8 @@ class KVCacheSpec:
     """Sliding window or attention chunk in tokens; 0 where the kind has none."""
     shape: tuple[int | str, ...] = ()
     page_size_padded: int | None = None
+    layer: int = field(default=-1, compare=False)
+    """Place of the layer in the model; layers that differ in it alone are equal."""
     keeps_all: bool = False
     """A windowed layer that is allocated like full attention (hybrid manager switched off)."""
 
@@ -172,12 +174,15 @@ class ModelSpec:
     ) -> tuple[KVCacheSpec, ...]:
         """Return the caches of all layers on one rank; a state stands for a whole request."""
         return tuple(
-            layer.kv_cache_spec(
-                block_size=self.max_model_len if layer.kind in STATE_KINDS else block_size,
-                tp=tp,
-                kv_dtype=kv_dtype,
+            replace(
+                layer.kv_cache_spec(
+                    block_size=self.max_model_len if layer.kind in STATE_KINDS else block_size,
+                    tp=tp,
+                    kv_dtype=kv_dtype,
+                ),
+                layer=index,
             )
-            for layer in self.layers
+            for index, layer in enumerate(self.layers)
         )
 
 

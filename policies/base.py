@@ -48,6 +48,8 @@ class PageGroup:
     page_bytes: int
     """Bytes that one page takes from the pool, padding included."""
     contents: tuple[Content, ...]
+    layers: tuple[int, ...] = ()
+    """Places of its layers in the model, in the order in which they were grouped."""
     window: int = 0
     source: TokenSource = "text"
     pages_per_block: int = 1

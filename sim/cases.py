@@ -6,7 +6,7 @@ layers, ``kv_bytes``, scheduler settings and requests with ``arrival_step``, ``p
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,7 +160,10 @@ def _setup(case: Case) -> CaseSetup:
     settings = case.scheduler
     return CaseSetup(
         case=case,
-        specs=tuple(layer.spec(case.block_size, case.max_model_len) for layer in layers),
+        specs=tuple(
+            replace(layer.spec(case.block_size, case.max_model_len), layer=index)
+            for index, layer in enumerate(layers)
+        ),
         scheduler=SchedulerConfig(
             max_num_seqs=settings.max_num_seqs,
             max_num_batched_tokens=settings.max_num_batched_tokens,

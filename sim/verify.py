@@ -8,6 +8,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,14 @@ from .tables import BlockTables
 
 Log = dict[str, Any]
 MISSING = "(missing)"
+VLLM_SPECS = {
+    "full": "FullAttentionSpec",
+    "mla": "MLAAttentionSpec",
+    "sliding_window": "SlidingWindowSpec",
+    "chunked_local": "ChunkedLocalAttentionSpec",
+    "mamba": "MambaSpec",
+}
+"""Names of vLLM's classes by how a group grows, as recordings have them."""
 
 
 def replay(path: str | Path) -> Log:
@@ -149,13 +158,21 @@ class CaseReplay:
             "hash_block_size": block_size,
             "max_concurrency": round(concurrency, 6),
             "capacity_tokens_at_max_model_len": int(concurrency * case.max_model_len),
-            "groups": [
-                {
-                    "n_layers": sum(content.layers for content in group.contents),
-                    "block_size": group.block_size,
-                }
-                for group in groups
-            ],
+            "groups": [self._describe(group) for group in groups],
+        }
+
+    def _describe(self, group: PageGroup) -> Log:
+        first = self.setup.specs[group.layers[0]]
+        page_bytes = replace(first, block_size=group.block_size).page_size_bytes
+        if len(self.groups) > 1:
+            # Pages are alike; the largest group fills its block.
+            page_bytes = group.page_bytes // max(len(each.layers) for each in self.groups)
+        return {
+            "n_layers": len(group.layers),
+            "spec": VLLM_SPECS["mla" if first.kind == "mla" else group.kind],
+            "block_size": group.block_size,
+            "first_layer": f"layers.{first.layer}.{first.kind}",
+            "page_size_bytes_per_layer": page_bytes,
         }
 
     def _longest_request_pages(self, group: PageGroup) -> int:
@@ -182,7 +199,7 @@ def read_golden(path: str | Path) -> Log:
 def differences(ours: Log, golden: Log) -> Iterator[str]:
     """Say where ``ours`` and the recording part, first step first; nothing if they agree.
 
-    Fields that only one of the two has (names of vLLM's classes, checksums) are not compared.
+    Fields of the configuration that we do not know (version, checksum) are not compared.
     """
     for mine, theirs in zip(ours["steps"], golden["steps"], strict=False):
         for key in theirs:
@@ -198,6 +215,6 @@ def differences(ours: Log, golden: Log) -> Iterator[str]:
             yield f"config.{key}: ours {ours['config'][key]!r}, golden {value!r}"
     for index, theirs in enumerate(golden.get("config", {}).get("groups", [])):
         mine = dict(enumerate(ours["config"]["groups"])).get(index, {})
-        for key in ("n_layers", "block_size"):
-            if mine.get(key) != theirs[key]:
-                yield f"config.groups[{index}].{key}: ours {mine.get(key)}, golden {theirs[key]}"
+        for key, value in theirs.items():
+            if mine.get(key, MISSING) != value:
+                yield f"config.groups[{index}].{key}: ours {mine.get(key)!r}, golden {value!r}"

@@ -30,6 +30,7 @@ def by_kind_exact(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tup
             block_size=group.block_size if group.contents[0].state_bytes else 1,
             page_bytes=group.contents[0].state_bytes or group.contents[0].bytes_per_token,
             contents=group.contents,
+            layers=group.layers,
             window=group.window,
             source=group.source,
         )
@@ -46,6 +47,7 @@ def _group(same: Sequence[KVCacheSpec]) -> PageGroup:
         block_size=first.block_size,
         page_bytes=len(same) * first.content_bytes,
         contents=contents,
+        layers=tuple(spec.layer for spec in same),
         window=first.window,
         source="cross" if first.kind == "cross" else "text",
     )

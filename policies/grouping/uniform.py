@@ -29,6 +29,7 @@ def uniform(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[Pag
         block_size=context.block_size,
         page_bytes=page_bytes,
         contents=contents_of(attention),
+        layers=tuple(spec.layer for spec in attention),
         source="all" if "cross" in kinds else "text",
     )
     return (group, _states(states, page_bytes, context)) if states else (group,)
@@ -43,5 +44,6 @@ def _states(states: Sequence[KVCacheSpec], page_bytes: int, context: GroupingCon
         block_size=context.max_model_len,
         page_bytes=page_bytes,
         contents=contents,
+        layers=tuple(spec.layer for spec in states),
         pages_per_block=cdiv(total, page_bytes),
     )

@@ -177,6 +177,7 @@ def _page_group(index: int, group: Specs, page_bytes: int) -> PageGroup:
         block_size=first.block_size,
         page_bytes=page_bytes,
         contents=contents,
+        layers=tuple(spec.layer for spec in group),
         window=0 if first.grows_as == "full" else first.window,
         source="cross" if first.kind == "cross" else "text",
     )

@@ -155,14 +155,6 @@ class Carving(ABC):
         free bytes that cannot serve what it lacks count as external.
         """
 
-    def horizon(self, need: Sequence[Pages]) -> int:
-        """How many of the coming steps can surely take their pages, ``need[i]`` in step i. Pure.
-
-        The engine takes that many decode steps in one leap. 0, the default, means: step by step.
-        """
-        del need
-        return 0
-
     @abstractmethod
     def check(self) -> None:
         """Raise InvariantError when the books do not balance. Pure."""

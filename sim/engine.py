@@ -16,7 +16,7 @@ from ..configs.errors import StalledError
 from ..policies.base import Pages, Slack
 from ..policies.demand import live_tokens
 from .latency import LatencyModel, Prefill, StepShape
-from .leap import Leap, plan_leap
+from .leap import FIRST_STEPS, leap
 from .recorder import Recorder, StepRecord
 from .requests import Requests, Status
 from .scheduler import Batch, Scheduler
@@ -64,7 +64,8 @@ class Replica:
     """Need of the head of the queue that the last step refused."""
     blocked_head: int | None = None
     """Head of the queue after the last step."""
-    last_duration_ns: int = 1
+    leap_steps: int = FIRST_STEPS
+    """Decode steps to plan at once, at most."""
     _gpu_free_ns: int = 0
 
     def run(self) -> None:
@@ -82,11 +83,10 @@ class Replica:
             self.now_ns = int(env.now)
             self._arrive()
             if steady and not in_flight:
-                leap = plan_leap(self)
-                if leap is not None:
-                    yield env.timeout(int(leap.durations.sum()))
-                    self._settle_leap(leap)
-                    steady = not leap.finished
+                duration = leap(self)
+                if duration:
+                    yield env.timeout(duration)
+                    steady = self._settle_leap(int(env.now))
                     continue
             if len(in_flight) < depth and self.scheduler.has_requests:
                 launched = self._launch()
@@ -151,7 +151,6 @@ class Replica:
         duration = self.latency.step_ns(shape)
         start = max(self.now_ns, self._gpu_free_ns)
         self._gpu_free_ns = start + duration
-        self.last_duration_ns = duration
         slack = self.slack(batch.refused)
         kinds = self.meter.kind_bytes(rows)
         self.recorder.step(
@@ -234,16 +233,15 @@ class Replica:
             self.recorder.itl_ns[end_ns - requests.last_token_ns[slot]] += 1
         requests.last_token_ns[slot] = end_ns
 
-    def _settle_leap(self, leap: Leap) -> None:
-        """Record the steps of a leap and advance its requests."""
-        leap.record(self)
-        self.now_ns += int(leap.durations.sum())
-        for slot in leap.finished:
+    def _settle_leap(self, end_ns: int) -> bool:
+        """Finish the requests that a leap brought to their end; True if another leap may follow."""
+        self.now_ns = end_ns
+        finished = [slot for slot in self.scheduler.running if self.scheduler.is_done(slot)]
+        for slot in finished:
             self.scheduler.finish(slot)
-        if self.check:
-            self.scheduler.tables.check()
         if self.hooks.after_step is not None:
             self.hooks.after_step(self)
+        return not finished
 
     def _idle_until_arrival(self) -> int | None:
         """Time to the next arrival, recorded as idle; None at the end of the run."""

@@ -1,17 +1,21 @@
 """Many decode steps at once: between two changes of the batch they differ only in lengths.
 
-A leap ends before anything could decide differently than step by step: an arrival, a page that
-might be refused, a page given back while somebody waits for memory. It may end with requests that
-finish. Its steps are recorded one by one; the result is identical to running them one by one.
+While everything that runs decodes and nobody can be admitted, a step only takes pages at the end
+of some tables and gives back others. A leap finds all these moments for many steps by array
+arithmetic, lets them happen in the order of the steps, and stops before the first step that would
+decide anything: a refused page, an admission, an arrival. Pages that were taken for that step
+already are simply there when it is scheduled. The result is identical to single steps.
 """
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ..configs.errors import InvariantError
+from ..policies.base import Slack
 from ..policies.demand import demand, expired, live_tokens
 from .recorder import StepRecord
 from .usage import IntArray, Rows
@@ -21,96 +25,63 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 1 << 17
 """Steps times requests of one leap: bounds its memory."""
+FIRST_STEPS, LEAST_STEPS, MOST_STEPS = 16, 4, 4096
+"""Steps to plan: fewer after a leap that was cut short, more after a whole one."""
 
 
 @dataclass
-class Leap:
-    """Decode steps of an unchanging batch, planned; ``durations[i]`` in ns."""
+class Plan:
+    """Decode steps of an unchanging batch, if nothing interferes; axis 0 of arrays is the step."""
 
     slots: list[int]
     rows: Rows
     durations: IntArray
-    changes: list[tuple[int, int]]
-    """(step, position in ``slots``) at which pages are taken or given back, in order."""
-    finished: list[int]
+    """Nanoseconds of each step."""
 
-    def record(self, replica: "Replica") -> None:
-        """Take and give back pages in the order of the steps, and record every step."""
-        requests, tables = replica.requests, replica.scheduler.tables
-        start = [requests.computed[slot] for slot in self.slots]
-        kinds = [array.tolist() for array in replica.meter.kind_bytes(self.rows)]
-        now = replica.now_ns
-        slack = replica.slack(replica.refused)
-        changes = iter([*self.changes, (len(self.durations), 0)])
-        step, position = next(changes)
-        for index, duration in enumerate(self.durations.tolist()):
-            changed = step == index
-            while step == index:
-                slot = self.slots[position]
-                requests.computed[slot] = start[position] + index
-                if not tables.allocate(slot, 1):
-                    raise InvariantError("the carving's horizon promised pages that are not there")
-                step, position = next(changes)
-            if changed:
-                slack = replica.slack(replica.refused)
-            replica.recorder.step(
-                StepRecord(
-                    start_ns=now,
-                    duration_ns=duration,
-                    running=len(self.slots),
-                    waiting=len(replica.scheduler.waiting),
-                    served=len(self.slots),
-                    tokens=len(self.slots),
-                    prefill_tokens=0,
-                    parts=replica.parts([rows[index] for rows in kinds], slack),
-                    slack=slack,
-                )
-            )
-            self._tokens_out(replica, index, now, now + duration)
-            now += duration
-        count = len(self.durations)
-        for slot, computed in zip(self.slots, start, strict=True):
-            requests.computed[slot] = computed + count
-            requests.output[slot] += count
-            requests.last_token_ns[slot] = now
-
-    def _tokens_out(self, replica: "Replica", index: int, start_ns: int, end_ns: int) -> None:
-        gaps = replica.recorder.itl_ns
-        if index:
-            gaps[end_ns - start_ns] += len(self.slots)
-            return
-        for slot in self.slots:
-            gaps[end_ns - replica.requests.last_token_ns[slot]] += 1
+    @property
+    def steps(self) -> int:
+        """Number of steps planned."""
+        return len(self.durations)
 
 
-def plan_leap(replica: "Replica") -> Leap | None:
-    """Plan a leap from here, or None where a single step must decide."""
+def leap(replica: "Replica") -> int:
+    """Run as many decode steps as need no decision; returns their duration, 0 for none.
+
+    Requests whose last token came out are still running; the caller finishes them.
+    """
+    plan = _plan(replica)
+    if plan is None:
+        return 0
+    slacks = _move_pages(replica, plan)
+    replica.leap_steps = _adapted(replica.leap_steps, len(slacks), plan.steps)
+    if not slacks:
+        return 0
+    _record(replica, plan, slacks)
+    return int(plan.durations[: len(slacks)].sum())
+
+
+def _adapted(planned: int, done: int, possible: int) -> int:
+    """How many steps to plan next time. A matter of speed only."""
+    if done < possible:
+        return max(LEAST_STEPS, min(planned, 2 * done))
+    return min(2 * planned, MOST_STEPS)
+
+
+def _plan(replica: "Replica") -> Plan | None:
+    """Lengths and durations of the coming steps, up to the first finish or arrival."""
     scheduler, requests = replica.scheduler, replica.requests
-    slots = scheduler.running
+    slots = list(scheduler.running)
     if not slots or len(slots) > scheduler.config.max_num_batched_tokens or not _unchanged(replica):
         return None
+    left = min(requests.max_tokens[slot] - requests.output[slot] for slot in slots)
+    steps = min(left, replica.leap_steps, max(1, MAX_CELLS // len(slots)))
+    if steps < 2:
+        return None
     text = np.array([requests.computed[slot] for slot in slots], dtype=np.int64)
-    left = [requests.max_tokens[slot] - requests.output[slot] for slot in slots]
-    steps = min(min(left), max(1, MAX_CELLS // len(slots)), _steps_to_arrival(replica))
-    if steps < 2:
-        return None
     rows = _rows(replica, slots, text, steps)
-    steps = min(steps, _steps_with_pages(replica, slots, rows))
-    if steps < 2:
-        return None
-    rows = _cut(rows, steps)
     durations = replica.latency.decode_ns(len(slots), _reads(replica, rows))
     steps = _steps_before_arrival(replica, durations)
-    if steps < 2:
-        return None
-    rows = _cut(rows, steps)
-    return Leap(
-        slots=list(slots),
-        rows=rows,
-        durations=durations[:steps],
-        changes=_changes(replica, slots, rows),
-        finished=[slot for slot, more in zip(slots, left, strict=True) if more == steps],
-    )
+    return Plan(slots, _cut(rows, steps), durations[:steps])
 
 
 def _unchanged(replica: "Replica") -> bool:
@@ -120,15 +91,8 @@ def _unchanged(replica: "Replica") -> bool:
     return not len(scheduler.waiting) or full or scheduler.waiting.peek() == replica.blocked_head
 
 
-def _steps_to_arrival(replica: "Replica") -> int:
-    """A generous guess, so that no more steps are planned than can be used."""
-    if replica.next_arrival >= len(replica.requests):
-        return MAX_CELLS
-    wait = replica.requests.arrival_ns[replica.next_arrival] - replica.now_ns
-    return wait // max(replica.last_duration_ns // 2, 1) + 2
-
-
 def _steps_before_arrival(replica: "Replica", durations: IntArray) -> int:
+    """Steps that start before the next request arrives."""
     if replica.next_arrival >= len(replica.requests):
         return len(durations)
     starts = replica.now_ns + np.cumsum(durations) - durations
@@ -142,7 +106,6 @@ def _rows(replica: "Replica", slots: list[int], text: IntArray, steps: int) -> R
     before = text + np.arange(steps, dtype=np.int64)[:, None]
     one = np.ones_like(before)
     cross = np.array([requests.cross[slot] for slot in slots], dtype=np.int64) * one
-    allocated = tuple(demand(group, before + 1, cross) for group in tables.classes)
     return Rows(
         text=before + 1,
         new=one,
@@ -150,49 +113,20 @@ def _rows(replica: "Replica", slots: list[int], text: IntArray, steps: int) -> R
         prompt=cross * 0,
         in_flight=one * 0,
         expired=tuple(expired(group, before, one * 0) for group in tables.classes),
-        allocated=allocated,
+        allocated=tuple(demand(group, before + 1, cross) for group in tables.classes),
     )
 
 
 def _cut(rows: Rows, steps: int) -> Rows:
     return Rows(
-        *(rows_[:steps] for rows_ in rows[:5]),
+        text=rows.text[:steps],
+        new=rows.new[:steps],
+        cross=rows.cross[:steps],
+        prompt=rows.prompt[:steps],
+        in_flight=rows.in_flight[:steps],
         expired=tuple(array[:steps] for array in rows.expired),
         allocated=tuple(array[:steps] for array in rows.allocated),
     )
-
-
-def _page_flow(replica: "Replica", slots: list[int], rows: Rows) -> list[tuple[IntArray, IntArray]]:
-    """Per growth class: pages taken and given back, by step and request."""
-    tables = replica.scheduler.tables
-    flow: list[tuple[IntArray, IntArray]] = []
-    for index in range(len(tables.classes)):
-        have = np.array([tables.allocated[index][slot] for slot in slots], dtype=np.int64)
-        gone = np.array([tables.expired[index][slot] for slot in slots], dtype=np.int64)
-        taken = np.diff(rows.allocated[index], axis=0, prepend=have[None, :])
-        given = np.diff(rows.expired[index], axis=0, prepend=gone[None, :])
-        flow.append((taken, given))
-    return flow
-
-
-def _steps_with_pages(replica: "Replica", slots: list[int], rows: Rows) -> int:
-    """Steps whose pages are surely there, ending before a page is freed that somebody awaits."""
-    tables, scheduler = replica.scheduler.tables, replica.scheduler
-    flow = _page_flow(replica, slots, rows)
-    by_class = [taken.sum(axis=1).tolist() for taken, _ in flow]
-    need = [tables.per_group(list(counts)) for counts in zip(*by_class, strict=True)]
-    steps = tables.carving.horizon(need)
-    if len(scheduler.waiting) and len(slots) < scheduler.config.max_num_seqs:
-        freed = np.flatnonzero(sum(given.sum(axis=1) for _, given in flow))
-        steps = min(steps, int(freed[0])) if freed.size else steps
-    return steps
-
-
-def _changes(replica: "Replica", slots: list[int], rows: Rows) -> list[tuple[int, int]]:
-    changed: npt.NDArray[np.bool_] = np.zeros(rows.text.shape, dtype=bool)
-    for taken, given in _page_flow(replica, slots, rows):
-        changed |= (taken > 0) | (given > 0)
-    return [(step, position) for step, position in np.argwhere(changed).tolist()]
 
 
 def _reads(replica: "Replica", rows: Rows) -> IntArray:
@@ -203,3 +137,90 @@ def _reads(replica: "Replica", rows: Rows) -> IntArray:
         for c in replica.latency.classes
     ]
     return np.stack(reads, axis=1) if reads else np.zeros((len(rows.text), 0), np.int64)
+
+
+def _move_pages(replica: "Replica", plan: Plan) -> list[Slack]:
+    """Take and give back pages step by step; the slack after each step that nothing stopped."""
+    requests, scheduler = replica.requests, replica.scheduler
+    start = [requests.computed[slot] for slot in plan.slots]
+    changed, freeing = _changes(replica, plan)
+    slacks: list[Slack] = []
+    slack = replica.slack(replica.refused)
+    done = plan.steps
+    for step, positions in changed:
+        slacks.extend([slack] * (step - len(slacks)))
+        if not _move(replica, plan, start, step, positions) or (
+            step in freeing and scheduler.would_admit()
+        ):
+            done = step
+            break
+        slack = replica.slack(replica.refused)
+    slacks.extend([slack] * (done - len(slacks)))
+    for slot, computed in zip(plan.slots, start, strict=True):
+        requests.computed[slot] = computed + done
+    return slacks
+
+
+def _move(
+    replica: "Replica", plan: Plan, start: list[int], step: int, positions: list[int]
+) -> bool:
+    """Let the requests whose tables change in ``step`` change them; False if one is refused."""
+    for position in positions:
+        slot = plan.slots[position]
+        replica.requests.computed[slot] = start[position] + step
+        if not replica.scheduler.tables.allocate(slot, 1):
+            return False
+    return True
+
+
+def _changes(replica: "Replica", plan: Plan) -> tuple[list[tuple[int, list[int]]], set[int]]:
+    """Steps with the positions whose tables change in them, and the steps that free pages."""
+    tables = replica.scheduler.tables
+    changed: npt.NDArray[np.bool_] = np.zeros(plan.rows.text.shape, dtype=bool)
+    freeing: npt.NDArray[np.bool_] = np.zeros(plan.steps, dtype=bool)
+    for index in range(len(tables.classes)):
+        have = np.array([tables.allocated[index][slot] for slot in plan.slots], dtype=np.int64)
+        gone = np.array([tables.expired[index][slot] for slot in plan.slots], dtype=np.int64)
+        taken = np.diff(plan.rows.allocated[index], axis=0, prepend=have[None, :]) > 0
+        given = np.diff(plan.rows.expired[index], axis=0, prepend=gone[None, :]) > 0
+        changed |= taken | given
+        freeing |= given.any(axis=1)
+    events = groupby(np.argwhere(changed).tolist(), key=itemgetter(0))
+    by_step = [(step, [position for _, position in group]) for step, group in events]
+    return by_step, set(np.flatnonzero(freeing).tolist())
+
+
+def _record(replica: "Replica", plan: Plan, slacks: list[Slack]) -> None:
+    """Record every step and let its tokens come out."""
+    requests, count = replica.requests, len(plan.slots)
+    steps = len(slacks)
+    kinds = [array.tolist() for array in replica.meter.kind_bytes(_cut(plan.rows, steps))]
+    waiting = len(replica.scheduler.waiting)
+    now = replica.now_ns
+    gaps = replica.recorder.itl_ns
+    for step, (duration, slack) in enumerate(
+        zip(plan.durations[:steps].tolist(), slacks, strict=True)
+    ):
+        replica.recorder.step(
+            StepRecord(
+                start_ns=now,
+                duration_ns=duration,
+                running=count,
+                waiting=waiting,
+                served=count,
+                tokens=count,
+                prefill_tokens=0,
+                parts=replica.parts([rows[step] for rows in kinds], slack),
+                slack=slack,
+            )
+        )
+        now += duration
+        if step:
+            gaps[duration] += count
+        else:
+            for slot in plan.slots:
+                gaps[now - requests.last_token_ns[slot]] += 1
+    for slot in plan.slots:
+        requests.output[slot] += steps
+        requests.chunk[slot] = 1
+        requests.last_token_ns[slot] = now

@@ -8,6 +8,7 @@ only ends a request once that many tokens are out.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..configs.errors import InvariantError
 from ..policies.base import Pages
 from .requests import Requests, Status
 from .tables import BlockTables
@@ -151,15 +152,14 @@ class Scheduler:
                 # Its output from before the preemption is still in flight.
                 passed_over.append(self.waiting.pop())
                 continue
-            new = requests.num_tokens(slot)
-            if 0 < threshold < new:
-                new = threshold
-            if not config.enable_chunked_prefill and new > budget:
+            new = self._first_chunk(slot, budget, threshold)
+            if not new:
                 break
-            new = min(new, budget)
-            batch.refused = self._refusal(slot, new)
+            batch.refused = self.lacking(slot, new)
             if batch.refused is not None:
                 break
+            if not self.tables.allocate(slot, new):
+                raise InvariantError("the carving says that pages fit and then refuses them")
             self.waiting.pop()
             requests.status[slot] = Status.RUNNING
             self.running.append(slot)
@@ -169,10 +169,10 @@ class Scheduler:
         for slot in reversed(passed_over):
             self.waiting.prepend(slot)
 
-    def _refusal(self, slot: int, new: int) -> Pages | None:
-        """Take the pages of a waiting request's first chunk; the need that did not fit if refused.
+    def lacking(self, slot: int, new: int) -> Pages | None:
+        """The need of a waiting request that does not fit, with a first chunk of ``new``; else None.
 
-        The whole prompt must fit (``scheduler_reserve_full_isl``) above the watermark, which does
+        Pure. The whole prompt must fit (``scheduler_reserve_full_isl``) above the watermark, which does
         not apply while nothing runs.
         """
         carving = self.tables.carving
@@ -182,9 +182,26 @@ class Scheduler:
             if not carving.fits(whole, watermark):
                 return whole
         need = self.tables.chunk_need(slot, new)
-        if not carving.fits(need, watermark) or not self.tables.allocate(slot, new):
-            return need
-        return None
+        return None if carving.fits(need, watermark) else need
+
+    def would_admit(self) -> bool:
+        """Whether a step of pure decodes would admit the first waiting request. Pure."""
+        budget = self.config.max_num_batched_tokens - len(self.running)
+        full = len(self.running) >= self.config.max_num_seqs
+        if full or budget <= 0 or not len(self.waiting):
+            return False
+        slot = self.waiting.peek()
+        new = self._first_chunk(slot, budget, self.config.long_prefill_token_threshold)
+        return new > 0 and self.lacking(slot, new) is None
+
+    def _first_chunk(self, slot: int, budget: int, threshold: int) -> int:
+        """Tokens of a waiting request's first chunk; 0 if its prompt must not be cut and is."""
+        new = self.requests.num_tokens(slot)
+        if 0 < threshold < new:
+            new = threshold
+        if not self.config.enable_chunked_prefill and new > budget:
+            return 0
+        return min(new, budget)
 
     def _advance(self, batch: Batch) -> None:
         requests = self.requests
@@ -218,8 +235,12 @@ class Scheduler:
         requests.output[slot] += 1
         if not requests.stale[slot] and requests.placeholders[slot] > 0:
             requests.placeholders[slot] -= 1
-        at_limit = requests.num_tokens(slot) >= self.config.max_model_len
-        return at_limit or requests.output[slot] >= requests.max_tokens[slot]
+        return self.is_done(slot)
+
+    def is_done(self, slot: int) -> bool:
+        """Whether a request has all its tokens, or no room for more."""
+        at_limit = self.requests.num_tokens(slot) >= self.config.max_model_len
+        return at_limit or self.requests.output[slot] >= self.requests.max_tokens[slot]
 
     def finish(self, slot: int) -> None:
         """Remove a request that is done and give its pages back."""

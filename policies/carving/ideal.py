@@ -1,7 +1,5 @@
 """The byte-exact bound: no pages, no partition, no null page. No policy can hold fewer bytes."""
 
-from collections.abc import Sequence
-
 from ...configs.errors import InvariantError
 from ..base import Carving, PageGroup, Pages, Slack
 from .counted import Counted
@@ -58,15 +56,6 @@ class Ideal(Carving):
         none = (0,) * len(self.groups)
         kept = min(self.free_bytes, int(watermark * self.pool_bytes))
         return Slack(none, none, reserved=kept, free=self.free_bytes - kept)
-
-    def horizon(self, need: Sequence[Pages]) -> int:
-        """See Carving."""
-        left = self.free_bytes
-        for step, pages in enumerate(need):
-            left -= self._bytes(pages)
-            if left < 0:
-                return step
-        return len(need)
 
     def check(self) -> None:
         """See Carving."""

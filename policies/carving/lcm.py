@@ -8,7 +8,6 @@ group; evicting large and small pages needs a cache.
 
 import math
 from collections import deque
-from collections.abc import Sequence
 
 from ...configs.errors import ConfigError, InvariantError
 from ...configs.specs import cdiv
@@ -82,8 +81,7 @@ class LCMCarving(Carving):
             left = pages - small.take_own(slot, pages)
             while left and quota:
                 quota -= 1
-                small.add_large(self._take_large(), slot)
-                left -= small.take_own(slot, left)
+                left -= small.take_large(self._take_large(), slot, left)
             if left and small.take_any(slot, left) != left:
                 raise InvariantError("pages were promised that are not there")
         return True
@@ -117,16 +115,6 @@ class LCMCarving(Carving):
             reserved=remainder + (self.num_null + kept) * self.large_bytes,
             free=(self.free_large - kept) * self.large_bytes,
         )
-
-    def horizon(self, need: Sequence[Pages]) -> int:
-        """See Carving. Sure if every group has the small pages, or each page its own large one."""
-        total = [0] * len(self.groups)
-        for step, pages in enumerate(need):
-            total = [so_far + count for so_far, count in zip(total, pages, strict=True)]
-            enough = all(t <= s.num_free for t, s in zip(total, self._small, strict=True))
-            if not enough and sum(total) > self.free_large:
-                return step
-        return len(need)
 
     def check(self) -> None:
         """See Carving."""

@@ -1,7 +1,5 @@
 """One page size for every group: PagedAttention's pool, and vLLM's (``v1/core/block_pool.py``)."""
 
-from collections.abc import Sequence
-
 from ...configs.errors import ConfigError, InvariantError
 from ..base import Carving, PageGroup, Pages, Slack
 from .counted import Counted
@@ -76,15 +74,6 @@ class SinglePool(Carving):
             reserved=remainder + (NULL_PAGES + kept) * self.page_bytes,
             free=(self.free_count - kept) * self.page_bytes,
         )
-
-    def horizon(self, need: Sequence[Pages]) -> int:
-        """See Carving."""
-        left = self.free_count
-        for step, pages in enumerate(need):
-            left -= sum(pages)
-            if left < 0:
-                return step
-        return len(need)
 
     def check(self) -> None:
         """See Carving."""

@@ -29,11 +29,18 @@ class SmallPages:
         """Per large page in use: empty pages by owner."""
         self._used_in: dict[int, int] = {}
 
-    def add_large(self, large: int, slot: int) -> None:
-        """Carve ``large`` into empty small pages associated with ``slot``."""
+    def take_large(self, large: int, slot: int, most: int) -> int:
+        """Carve ``large`` for ``slot``, which holds up to ``most`` of its pages at once.
+
+        The rest is empty and associated with ``slot``. Returns how many it holds.
+        """
+        count = min(most, self.ratio)
         self._used_in[large] = 0
         self._empty_in[large] = {}
-        self._put(large, slot, self.ratio)
+        self._hold(large, slot, count)
+        if count < self.ratio:
+            self._put(large, slot, self.ratio - count)
+        return count
 
     def take_own(self, slot: int, most: int) -> int:
         """Let ``slot`` hold up to ``most`` empty pages associated with it; returns how many."""
@@ -89,19 +96,22 @@ class SmallPages:
         while taken < most and (larges := self._empty_of.get(owner)):
             large = next(iter(larges))
             count = self._remove(large, owner, most - taken)
-            held = self._held.setdefault(slot, deque())
-            if held and held[-1][0] == large:
-                held[-1][1] += count
-            else:
-                held.append([large, count])
-            self._used_in[large] += count
+            self._hold(large, slot, count)
             taken += count
         return taken
 
+    def _hold(self, large: int, slot: int, count: int) -> None:
+        held = self._held.setdefault(slot, deque())
+        if held and held[-1][0] == large:
+            held[-1][1] += count
+        else:
+            held.append([large, count])
+        self._used_in[large] += count
+
     def _release(self, large: int, owner: Owner, count: int) -> list[int]:
         self._used_in[large] -= count
-        self._put(large, owner, count)
         if self._used_in[large]:
+            self._put(large, owner, count)
             return []
         for each in list(self._empty_in[large]):
             self._remove(large, each, self.ratio)

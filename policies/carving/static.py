@@ -4,7 +4,6 @@ The baseline of Jenga's artifact (``--static-partition``): the share of a group 
 halved for kinds whose cache is bounded (windows and states).
 """
 
-from collections.abc import Sequence
 from fractions import Fraction
 
 from ...configs.errors import ConfigError, InvariantError
@@ -92,15 +91,6 @@ class StaticPartition(Carving):
             external.append(0 if lacking else usable)
             free += usable if lacking else 0
         return Slack((0,) * len(self.groups), tuple(external), reserved, free)
-
-    def horizon(self, need: Sequence[Pages]) -> int:
-        """See Carving."""
-        left = list(self.free_counts)
-        for step, pages in enumerate(need):
-            left = [free - count for free, count in zip(left, pages, strict=True)]
-            if min(left) < 0:
-                return step
-        return len(need)
 
     def check(self) -> None:
         """See Carving."""

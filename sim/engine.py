@@ -83,10 +83,11 @@ class Replica:
             self.now_ns = int(env.now)
             self._arrive()
             if steady and not in_flight:
-                duration = leap(self)
-                if duration:
-                    yield env.timeout(duration)
-                    steady = self._settle_leap(int(env.now))
+                leapt = leap(self)
+                if leapt.duration_ns:
+                    yield env.timeout(leapt.duration_ns)
+                    finished = self._settle_leap(int(env.now))
+                    steady = not (finished or leapt.decision_due)
                     continue
             if len(in_flight) < depth and self.scheduler.has_requests:
                 launched = self._launch()
@@ -234,14 +235,14 @@ class Replica:
         requests.last_token_ns[slot] = end_ns
 
     def _settle_leap(self, end_ns: int) -> bool:
-        """Finish the requests that a leap brought to their end; True if another leap may follow."""
+        """Finish the requests that a leap brought to their end; whether there were any."""
         self.now_ns = end_ns
         finished = [slot for slot in self.scheduler.running if self.scheduler.is_done(slot)]
         for slot in finished:
             self.scheduler.finish(slot)
         if self.hooks.after_step is not None:
             self.hooks.after_step(self)
-        return not finished
+        return bool(finished)
 
     def _idle_until_arrival(self) -> int | None:
         """Time to the next arrival, recorded as idle; None at the end of the run."""

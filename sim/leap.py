@@ -10,7 +10,7 @@ already are simply there when it is scheduled. The result is identical to single
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,20 +44,29 @@ class Plan:
         return len(self.durations)
 
 
-def leap(replica: "Replica") -> int:
-    """Run as many decode steps as need no decision; returns their duration, 0 for none.
+class Leapt(NamedTuple):
+    """How far a leap went."""
+
+    duration_ns: int
+    """0 if not a single step could be taken."""
+    decision_due: bool
+    """Whether the next step must decide something, and so be scheduled by itself."""
+
+
+def leap(replica: "Replica") -> Leapt:
+    """Run as many decode steps as need no decision.
 
     Requests whose last token came out are still running; the caller finishes them.
     """
     plan = _plan(replica)
     if plan is None:
-        return 0
+        return Leapt(0, decision_due=True)
     slacks = _move_pages(replica, plan)
     replica.leap_steps = _adapted(replica.leap_steps, len(slacks), plan.steps)
-    if not slacks:
-        return 0
-    _record(replica, plan, slacks)
-    return int(plan.durations[: len(slacks)].sum())
+    if slacks:
+        _record(replica, plan, slacks)
+    duration = int(plan.durations[: len(slacks)].sum())
+    return Leapt(duration, decision_due=len(slacks) < plan.steps)
 
 
 def _adapted(planned: int, done: int, possible: int) -> int:

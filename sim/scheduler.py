@@ -170,9 +170,9 @@ class Scheduler:
             self.waiting.prepend(slot)
 
     def lacking(self, slot: int, new: int) -> Pages | None:
-        """The need of a waiting request that does not fit, with a first chunk of ``new``; else None.
+        """The need of a waiting request with a first chunk of ``new``, if it does not fit. Pure.
 
-        Pure. The whole prompt must fit (``scheduler_reserve_full_isl``) above the watermark, which does
+        The whole prompt must fit (``scheduler_reserve_full_isl``) above the watermark, which does
         not apply while nothing runs.
         """
         carving = self.tables.carving

@@ -191,8 +191,11 @@ def read_golden(path: str | Path) -> Log:
         golden: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot read the recording: {error}") from error
-    if not isinstance(golden, dict) or not isinstance(golden.get("steps"), list):
-        raise ConfigError(f"{path}: not a recording: an object with a list 'steps' is expected")
+    steps: Any = golden.get("steps") if isinstance(golden, dict) else None
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise ConfigError(
+            f"{path}: not a recording: an object with a list 'steps' of objects is expected"
+        )
     return cast(Log, golden)
 
 

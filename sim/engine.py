@@ -135,6 +135,9 @@ class Replica:
     def _launch(self) -> InFlight | None:
         """Schedule the next step and put it on the GPU; None if nobody can be served."""
         batch = self.scheduler.schedule()
+        while batch.preempted and not batch.tokens:
+            # A request that preempted itself may start again as soon as it gave its pages back.
+            batch = self.scheduler.schedule()
         waiting = self.scheduler.waiting
         self.refused = batch.refused
         self.blocked_head = waiting.peek() if len(waiting) else None

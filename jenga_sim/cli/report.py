@@ -1,5 +1,6 @@
 """The table of a run on standard output."""
 
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
@@ -8,14 +9,23 @@ from rich.table import Table
 from ..sim.metrics import PERCENTILES, quantile_row
 
 PARTS = ("needed", "cached", "dead", "padding", "internal", "external", "reserved", "free")
+PLAIN_WIDTH = 100
 LATENCIES = (("TTFT", "ttft"), ("TPOT", "tpot"), ("ITL", "itl"), ("E2E", "e2el"))
 
 
 def print_result(summary: dict[str, Any]) -> None:
-    """Print what a run found, widest where there is a terminal, plain where there is none."""
+    """Print what a run found: as wide as the terminal, or 100 plain columns where there is none."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=100)
+    if console.is_terminal:
+        _print(console, summary)
+        return
+    text = StringIO()
+    _print(Console(file=text, highlight=False, width=PLAIN_WIDTH), summary)
+    for line in text.getvalue().splitlines():
+        console.out(line.rstrip(), highlight=False)
+
+
+def _print(console: Console, summary: dict[str, Any]) -> None:
     title = (
         f"{summary['trace']}: {summary['model_id']} on {summary['num_gpus']} x {summary['gpu']}, "
         f"policy {summary['policy']}"

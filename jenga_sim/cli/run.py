@@ -132,13 +132,13 @@ def command(
     quiet: bool,
     **engine: Any,
 ) -> int:
-    r"""Replay TRACE (Mooncake JSONL) and say where the memory goes, and how fast requests are.
+    """Replay TRACE (Mooncake JSONL) and say where the memory goes, and how fast requests are.
 
     \b
     jenga-sim run trace.jsonl --policy lcm
     jenga-sim run trace.jsonl --model llama-3.1-70b --gpu h200-sxm --tp 4 --policy vllm --out run1
     jenga-sim run --sample --policy paged --format json
-    """
+    """  # noqa: D301  (click reads the backspace character: "do not wrap this paragraph")
     from ..sim.run import prepare, simulate
     from ..traces import read_jsonl, sample_path
     from .progress import Progress
@@ -171,14 +171,15 @@ def command(
         _check_writable(out)
     with Progress(len(requests), quiet=quiet) as progress:
         result = simulate(setup, fast=fast, check=check, hooks=progress.hooks)
+    if out is not None:
+        # Before anything is printed: whoever reads our output may go away (``| head``).
+        result.save(out)
+        if not quiet:
+            click.echo(f"wrote {out}/", err=True)
     if output_format == "json":
         click.echo(json.dumps(result.summary, indent=2, allow_nan=False))
     else:
         print_result(result.summary)
-    if out is not None:
-        result.save(out)
-        if not quiet:
-            click.echo(f"wrote {out}/", err=True)
     if not result.complete:
         click.echo("interrupted: the figures cover what was done", err=True)
         return 130

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from .errors import ConfigError
-from .specs import DTYPE_BYTES, GPUSpec, ModelSpec
+from .specs import STATE_KINDS, GPUSpec, ModelSpec
 
 GIB = 1 << 30
 
@@ -49,6 +49,11 @@ class EngineConfig:
             value = getattr(self, name)
             if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
                 raise ConfigError(f"engine.{name}: {value!r} must be a number >= 0")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"engine.{name}: {getattr(self, name)!r} is neither true nor false"
+                )
         if not 0 < self.gpu_memory_utilization <= 1:
             raise ConfigError(
                 f"engine.gpu_memory_utilization: {self.gpu_memory_utilization!r} must be in (0, 1]"
@@ -75,6 +80,7 @@ class EngineConfig:
         ``engine/arg_utils.py``: 1,024 sequences and 8,192 tokens a step from 70 GiB up (not A100),
         16,384 tokens from 160 GiB up, else 256 and 2,048.
         """
+        _check_divides(self.tensor_parallel_size, model)
         length = self.max_model_len or model.max_model_len
         large = gpu.memory_bytes >= 70 * GIB and "a100" not in gpu.name
         seqs, tokens = (1024, 8192) if large else (256, 2048)
@@ -130,6 +136,7 @@ _POSITIVE = (
     "num_gpu_blocks_override",
     *_RESOLVED,
 )
+_SWITCHES = ("scheduler_reserve_full_isl", "enable_chunked_prefill", "async_scheduling")
 _NOT_NEGATIVE = (
     "watermark",
     "long_prefill_token_threshold",
@@ -137,6 +144,16 @@ _NOT_NEGATIVE = (
     "request_overhead_us",
     "gpu_memory_utilization",
 )
+
+
+def _check_divides(tp: int, model: ModelSpec) -> None:
+    """Refuse, as vLLM does, to split a number of attention heads unevenly."""
+    for layer in model.layers:
+        if layer.kind not in STATE_KINDS and layer.heads % tp:
+            raise ConfigError(
+                f"engine.tensor_parallel_size: {tp} ranks cannot share {layer.heads} attention "
+                f"heads of {model.name} evenly; use a divisor of {layer.heads}"
+            )
 
 
 def _is_int(value: object) -> bool:
@@ -158,6 +175,3 @@ def weight_flops_dtype(model: ModelSpec, gpu: GPUSpec) -> str:
     """Dtype in which the model's matrix products run: fp8 where weights and GPU have it."""
     runs_fp8 = model.weight_dtype == "fp8" and "fp8" in gpu.flops
     return "fp8" if runs_fp8 else "bf16"
-
-
-__all__ = ["DTYPE_BYTES", "EngineConfig", "ResolvedEngine", "engine_config", "weight_flops_dtype"]

@@ -1,5 +1,6 @@
 """The keys of a model file and of a GPU file, with the range that each value may have."""
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -30,9 +31,9 @@ class LayerShape(Shape):
         """Return what is wrong although each key alone is right, or None."""
         return None
 
+    @abstractmethod
     def spec(self, variant: str) -> LayerSpec:
         """Return the layer under the name that the file gives it."""
-        raise NotImplementedError
 
 
 class Attention(LayerShape):

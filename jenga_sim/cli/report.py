@@ -3,6 +3,8 @@
 from io import StringIO
 from typing import Any
 
+import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -17,23 +19,25 @@ def print_result(summary: dict[str, Any]) -> None:
     """Print what a run found: as wide as the terminal, or 100 plain columns where there is none."""
     console = Console(highlight=False)
     if console.is_terminal:
-        _print(console, summary)
+        _print(console, summary, box.HEAVY_HEAD)
         return
+    # Plain ASCII, which every locale can print and Markdown renders.
     text = StringIO()
-    _print(Console(file=text, highlight=False, width=PLAIN_WIDTH), summary)
+    _print(Console(file=text, highlight=False, width=PLAIN_WIDTH), summary, box.MARKDOWN)
     for line in text.getvalue().splitlines():
-        console.out(line.rstrip(), highlight=False)
+        click.echo(line.rstrip())
 
 
-def _print(console: Console, summary: dict[str, Any]) -> None:
+def _print(console: Console, summary: dict[str, Any], style: box.Box) -> None:
     title = (
         f"{summary['trace']}: {summary['model_id']} on {summary['num_gpus']} x {summary['gpu']}, "
         f"policy {summary['policy']}"
     )
     console.print(title if summary["complete"] else f"{title} (interrupted)", style="bold")
     console.print(_counts(summary))
-    console.print(_latencies(summary))
-    console.print(_memory(summary))
+    for table in (_latencies(summary), _memory(summary)):
+        table.box = style
+        console.print(table)
     latency = summary["latency_model"]
     console.print(
         f"step times: analytical roofline, about +-{latency['uncertainty_pct']:g} %; "
@@ -89,7 +93,6 @@ def _memory(summary: dict[str, Any]) -> Table:
         table.add_column(part, justify="right")
     for label, parts in summary["memory_by_kind"].items():
         table.add_row(label, *(_percent(parts.get(part)) for part in PARTS))
-    table.add_section()
     table.add_row("total", *(_percent(summary["memory"][part]) for part in PARTS), style="bold")
     return table
 

@@ -26,7 +26,7 @@ class SmallPages:
         self._empty_of: dict[Owner, dict[int, None]] = {}
         """Per owner: large pages with an empty page of theirs."""
         self._empty_in: dict[int, dict[Owner, int]] = {}
-        """Per large page in use: empty pages by owner."""
+        """Per large page with empty pages: how many by owner."""
         self._used_in: dict[int, int] = {}
 
     def take_large(self, large: int, slot: int, most: int) -> int:
@@ -35,9 +35,8 @@ class SmallPages:
         The rest is empty and associated with ``slot``. Returns how many it holds.
         """
         count = min(most, self.ratio)
-        self._used_in[large] = 0
-        self._empty_in[large] = {}
-        self._hold(large, slot, count)
+        self._used_in[large] = count
+        self._held.setdefault(slot, deque()).append([large, count])
         if count < self.ratio:
             self._put(large, slot, self.ratio - count)
         return count
@@ -77,7 +76,8 @@ class SmallPages:
             run[1] -= part
             if not run[1]:
                 held.popleft()
-            emptied.extend(self._release(run[0], slot, part))
+            if self._release(run[0], slot, part):
+                emptied.append(run[0])
         return emptied
 
     def leave(self, slot: int) -> list[int]:
@@ -86,7 +86,8 @@ class SmallPages:
         held = self._held.pop(slot, deque[list[int]]())
         while held:
             large, count = held.pop()
-            emptied.extend(self._release(large, None, count))
+            if self._release(large, None, count):
+                emptied.append(large)
         for large in list(self._empty_of.get(slot, ())):
             self._put(large, None, self._remove(large, slot, self.ratio))
         return emptied
@@ -96,30 +97,29 @@ class SmallPages:
         while taken < most and (larges := self._empty_of.get(owner)):
             large = next(iter(larges))
             count = self._remove(large, owner, most - taken)
-            self._hold(large, slot, count)
+            held = self._held.setdefault(slot, deque())
+            if held and held[-1][0] == large:
+                held[-1][1] += count
+            else:
+                held.append([large, count])
+            self._used_in[large] += count
             taken += count
         return taken
 
-    def _hold(self, large: int, slot: int, count: int) -> None:
-        held = self._held.setdefault(slot, deque())
-        if held and held[-1][0] == large:
-            held[-1][1] += count
-        else:
-            held.append([large, count])
-        self._used_in[large] += count
-
-    def _release(self, large: int, owner: Owner, count: int) -> list[int]:
-        self._used_in[large] -= count
-        if self._used_in[large]:
+    def _release(self, large: int, owner: Owner, count: int) -> bool:
+        """Empty ``count`` pages of a large page; whether all of it is empty now, and gone."""
+        used = self._used_in[large] - count
+        if used:
+            self._used_in[large] = used
             self._put(large, owner, count)
-            return []
-        for each in list(self._empty_in[large]):
+            return False
+        for each in list(self._empty_in.get(large, ())):
             self._remove(large, each, self.ratio)
-        del self._used_in[large], self._empty_in[large]
-        return [large]
+        del self._used_in[large]
+        return True
 
     def _put(self, large: int, owner: Owner, count: int) -> None:
-        by_owner = self._empty_in[large]
+        by_owner = self._empty_in.setdefault(large, {})
         by_owner[owner] = by_owner.get(owner, 0) + count
         self._empty_of.setdefault(owner, {})[large] = None
         self.num_free += count
@@ -134,6 +134,8 @@ class SmallPages:
             del by_owner[owner], self._empty_of[owner][large]
             if not self._empty_of[owner]:
                 del self._empty_of[owner]
+            if not by_owner:
+                del self._empty_in[large]
         self.num_free -= count
         self.num_owned -= count if owner is not None else 0
         return count
@@ -148,8 +150,9 @@ class SmallPages:
             raise InvariantError("a large page is in use exactly while one of its small pages is")
         empty: dict[Owner, dict[int, None]] = {}
         free = owned = 0
-        for large, by_owner in self._empty_in.items():
-            if used[large] + sum(by_owner.values()) != self.ratio or 0 in by_owner.values():
+        for large in {**used, **self._empty_in}:
+            by_owner = self._empty_in.get(large, {})
+            if used.get(large) != self.ratio - sum(by_owner.values()):
                 raise InvariantError(f"large page {large} has not {self.ratio} small pages")
             for owner, count in by_owner.items():
                 empty.setdefault(owner, {})[large] = None

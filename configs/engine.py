@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from .errors import ConfigError
 from .specs import STATE_KINDS, GPUSpec, ModelSpec
@@ -43,7 +43,8 @@ class EngineConfig:
         """Raise ConfigError naming the first setting that is out of range."""
         for name in _POSITIVE:
             value = getattr(self, name)
-            if value is not None and not (_is_int(value) and value > 0):
+            left_open = value is None and name != "tensor_parallel_size"
+            if not left_open and not (_is_int(value) and value > 0):
                 raise ConfigError(f"engine.{name}: {value!r} must be a positive whole number")
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
@@ -156,7 +157,7 @@ def _check_divides(tp: int, model: ModelSpec) -> None:
             )
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

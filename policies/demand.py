@@ -70,6 +70,17 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
     return pages
 
 
+def most_pages(group: PageGroup, text: int, cross: int, max_in_flight: int, limit: int) -> int:
+    """Pages that a request may hold at once: with fewer it would preempt itself for ever.
+
+    vLLM's cap for admission forgets that an attention chunk may start within a block.
+    """
+    pages = admission_pages(group, text, cross, max_in_flight, limit)
+    if group.kind == "chunked_local" and group.window % group.block_size:
+        return min(demand(group, text, cross), pages + 1)
+    return pages
+
+
 def live_tokens(
     kind: Kind, window: int, text: Count, cross: Count, new: Count, in_flight: Count
 ) -> Count:

@@ -159,13 +159,15 @@ def load_class(target: str) -> type[Carving]:
         raise ConfigError(
             f"{target}: no class {class_name!r} derived from jenga_sim.policies.base.Carving"
         )
+    if missing := sorted(found.__abstractmethods__):
+        raise ConfigError(f"{target}: lacks methods of Carving: {', '.join(missing)}")
     return found
 
 
 def _import(module_name: str, target: str) -> object:
     try:
         return importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:
         raise ConfigError(f"policy {target}: cannot import {module_name!r}: {error}") from error
 
 

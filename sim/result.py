@@ -17,8 +17,6 @@ from .recorder import Recorder
 from .requests import NEVER, Requests, Status
 from .usage import PARTS, memory_usage
 
-CSV_FLOATS = "%.12g"
-
 
 @dataclass(frozen=True)
 class Result:
@@ -98,7 +96,8 @@ def requests_frame(
             "request_id": list(ids),
             "status": [Status(value).name.lower() for value in requests.status],
             "rejected_by": [rejected.get(slot, "") for slot in range(len(requests))],
-            "arrival_ms": columns["arrival"] / 1e6,
+            # In two parts: Unix time in ns has more digits than a float.
+            "arrival_ms": columns["arrival"] // 10**6 + columns["arrival"] % 10**6 / 1e6,
             "input_tokens": pd.Series(requests.prompt, dtype="int64"),
             "output_tokens": columns["output"],
             "hit_tokens": 0,
@@ -119,7 +118,7 @@ def steps_frame(recorder: Recorder) -> pd.DataFrame:
         usage: MemoryUsage = memory_usage(recorder.pool_bytes, record.parts, record.slack)
         row: dict[str, Any] = {
             "step": step,
-            "start_ms": record.start_ns / 1e6,
+            "start_ms": record.start_ns / 10**6,
             "duration_ms": record.duration_ns / 1e6,
             "running": record.running,
             "waiting": record.waiting,
@@ -139,4 +138,4 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    frame.to_csv(path, index=False, float_format=CSV_FLOATS, lineterminator="\n")
+    frame.to_csv(path, index=False, lineterminator="\n")

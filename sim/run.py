@@ -15,7 +15,7 @@ from ..configs.errors import ConfigError
 from ..configs.load import load_gpu, load_model
 from ..configs.specs import GPUSpec, ModelSpec
 from ..policies.base import Carving, GroupingContext, PageGroup
-from ..policies.demand import admission_pages
+from ..policies.demand import most_pages
 from ..policies.presets import Policy, get_policy
 from ..traces import Trace, read_jsonl
 from .engine import Hooks, Replica
@@ -237,6 +237,11 @@ def _policy_warnings(
             "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
             "are promoted to full attention here"
         )
+    if engine.max_model_len > model.max_model_len:
+        warnings.append(
+            f"max_model_len {engine.max_model_len:,} is beyond the model's {model.max_model_len:,} "
+            "positions; vLLM accepts that only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
+        )
     longest = longest_request(groups, carving, scheduler_config(engine))
     if longest < engine.max_model_len:
         warnings.append(
@@ -254,7 +259,7 @@ def longest_request(
 
     def fits(tokens: int) -> bool:
         limits = (config.max_in_flight_tokens, config.max_model_len)
-        return carving.could_fit([admission_pages(g, tokens, 0, *limits) for g in groups])
+        return carving.could_fit([most_pages(g, tokens, 0, *limits) for g in groups])
 
     low, high = 0, config.max_model_len
     while low < high:

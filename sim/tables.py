@@ -9,7 +9,7 @@ from array import array
 from ..configs.errors import InvariantError
 from ..configs.specs import STATE_KINDS
 from ..policies.base import Carving, PageGroup, Pages
-from ..policies.demand import admission_pages, demand, expired
+from ..policies.demand import admission_pages, demand, expired, most_pages
 from .requests import Requests, Status
 
 FOREVER = 1 << 62
@@ -47,6 +47,12 @@ class BlockTables:
         limits = (self._max_in_flight, self._max_model_len)
         need = [admission_pages(group, tokens, cross, *limits) for group in self.classes]
         return self.per_group(need)
+
+    def most_need(self, slot: int, tokens: int) -> tuple[int, ...]:
+        """Pages, per group, that a sequence may hold at once until it has ``tokens``."""
+        cross = self._requests.cross[slot]
+        limits = (self._max_in_flight, self._max_model_len)
+        return self.per_group([most_pages(group, tokens, cross, *limits) for group in self.classes])
 
     def chunk_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """Pages beyond those it has, per group, so that ``tokens`` of ``slot`` have a place."""
@@ -149,6 +155,6 @@ def _growth_classes(
 
 
 def never_fits(tables: BlockTables, slot: int, tokens: int) -> Pages | None:
-    """Pages that ``tokens`` of ``slot`` need if an empty pool cannot hold them, else None."""
-    need = tables.admission_need(slot, tokens)
+    """Pages that ``tokens`` of ``slot`` may need at once if no empty pool has them, else None."""
+    need = tables.most_need(slot, tokens)
     return None if tables.carving.could_fit(need) else need

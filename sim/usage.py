@@ -54,6 +54,8 @@ class _Content:
     """One kind's content in the pages of a growth class, all groups of the class together."""
 
     label: int
+    rest_label: int
+    """The kind that answers for what its pages hold of nothing."""
     kind: Kind
     window: int
     bytes_per_token: int
@@ -81,12 +83,15 @@ class UsageMeter:
         for group in groups:
             for position, content in enumerate(group.contents):
                 capacity = group.capacity_bytes(content)
+                rest = content.label
                 if group.pages_per_block > 1:
-                    # A state spread over pages: the first kind answers for their unfilled end.
+                    # States spread over pages: the first kind answers for their unfilled end.
                     capacity = group.page_bytes if position == 0 else 0
+                    rest = group.contents[0].label
                 before = found.get(content.label)
                 found[content.label] = _Content(
                     label=self.labels.index(content.label),
+                    rest_label=self.labels.index(rest),
                     kind=content.kind,
                     window=content.window,
                     bytes_per_token=content.bytes_per_token
@@ -124,7 +129,8 @@ class UsageMeter:
                 result.needed[:, at] += needed
                 result.dead[:, at] += dead
                 result.padding[:, at] += pages * content.padding
-                result.internal[:, at] += pages * content.capacity - needed - dead
+                rest = pages * content.capacity - needed - dead
+                result.internal[:, content.rest_label] += rest
         return result
 
     def _content_bytes(

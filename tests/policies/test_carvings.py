@@ -1,0 +1,333 @@
+"""Every carving keeps the contract of ``policies/base.py`` under any order of operations."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any, cast
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from jenga_sim.configs.errors import ConfigError, InvariantError
+from jenga_sim.configs.specs import Kind
+from jenga_sim.policies.base import Carving, Content, PageGroup, Slack
+from jenga_sim.policies.carving.ideal import Ideal
+from jenga_sim.policies.carving.lcm import LCMCarving
+from jenga_sim.policies.carving.single import SinglePool
+from jenga_sim.policies.carving.static import StaticPartition
+from jenga_sim.policies.presets import CARVINGS
+from tests.sim.strategies import examples, smallest_pool
+
+SLOTS = st.integers(0, 4)
+WATERMARKS = st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.34, 0.9])
+Observed = tuple[tuple[int, ...], tuple[Slack, ...]]
+
+
+def page_group(index: int, page_bytes: int, kind: Kind = "full") -> PageGroup:
+    label = f"{kind}{index}"
+    content = Content(label=label, kind=kind, layers=1, bytes_per_token=page_bytes)
+    return PageGroup(
+        name=label,
+        kind=kind,
+        block_size=1,
+        page_bytes=page_bytes,
+        contents=(content,),
+        window=4 if kind == "sliding_window" else 0,
+    )
+
+
+@st.composite
+def page_groups(draw: st.DrawFn, *, equal: bool) -> tuple[PageGroup, ...]:
+    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    sizes = sizes[:1] * len(sizes) if equal else sizes
+    kinds = st.sampled_from(cast(list[Kind], ["full", "sliding_window", "mamba"]))
+    return tuple(page_group(index, size, draw(kinds)) for index, size in enumerate(sizes))
+
+
+class Conformance(RuleBasedStateMachine):
+    """Pages taken and given back at random, beside a naive count of who holds what."""
+
+    make: Callable[[tuple[PageGroup, ...], int], Carving]
+    equal_pages = False
+
+    @initialize(data=st.data())
+    def start(self, data: st.DataObject) -> None:
+        self.groups = data.draw(page_groups(equal=self.equal_pages))
+        one_each = [1] * len(self.groups)
+        least = smallest_pool(type(self).make, self.groups, one_each)
+        pool = least + data.draw(st.integers(0, 3 * least)) + data.draw(st.integers(0, 80))
+        self.carving = type(self).make(self.groups, pool)
+        self.fresh = deepcopy(self.carving)
+        self.held: dict[int, list[int]] = {}
+        self.refused: set[tuple[tuple[int, ...], float]] = set()
+
+    def needs(self, most: int = 5) -> st.SearchStrategy[tuple[int, ...]]:
+        return st.tuples(*(st.integers(0, most) for _ in self.groups))
+
+    def observe(self) -> Observed:
+        """All that can be asked without changing anything."""
+        asked = (None, (0,) * len(self.groups), (3,) * len(self.groups))
+        slacks = [self.carving.slack(need, mark) for need in asked for mark in (0.0, 0.2)]
+        return self.carving.free_pages(), tuple(slacks)
+
+    @rule(slot=SLOTS, data=st.data())
+    def take(self, slot: int, data: st.DataObject) -> None:
+        need = data.draw(self.needs())
+        before = self.observe()
+        expected = self.carving.fits(need)
+        taken = self.carving.take(slot, need)
+        assert taken == expected, "take and fits without watermark disagree"
+        if not taken or not any(need):
+            assert self.observe() == before, "a refusal, or taking nothing, changed something"
+        if taken:
+            held = self.held.setdefault(slot, [0] * len(need))
+            self.held[slot] = [a + b for a, b in zip(held, need, strict=True)]
+        for known in self.refused:
+            assert not self.carving.fits(*known), "fewer free pages turned refusal into consent"
+
+    @rule(slot=SLOTS)
+    def take_nothing(self, slot: int) -> None:
+        before = self.observe()
+        assert self.carving.take(slot, (0,) * len(self.groups))
+        assert self.observe() == before
+
+    @precondition(lambda self: any(any(held) for held in self.held.values()))
+    @rule(data=st.data())
+    def give(self, data: st.DataObject) -> None:
+        holding = [(s, g) for s, held in self.held.items() for g, n in enumerate(held) if n]
+        slot, group = data.draw(st.sampled_from(holding))
+        count = data.draw(st.integers(1, self.held[slot][group]))
+        self.carving.give(slot, group, count)
+        self.held[slot][group] -= count
+        self.refused.clear()
+
+    @rule(slot=SLOTS)
+    def free(self, slot: int) -> None:
+        self.carving.free(slot)
+        self.held.pop(slot, None)
+        self.refused.clear()
+        before = self.observe()
+        self.carving.free(slot)
+        assert self.observe() == before, "free is not idempotent"
+
+    @rule(slot=SLOTS, data=st.data())
+    def give_what_is_not_held(self, slot: int, data: st.DataObject) -> None:
+        group = data.draw(st.integers(0, len(self.groups) - 1))
+        held = self.held.get(slot, [0] * len(self.groups))[group]
+        with pytest.raises(InvariantError):
+            deepcopy(self.carving).give(slot, group, held + data.draw(st.integers(1, 3)))
+
+    @rule(data=st.data(), watermark=WATERMARKS)
+    def ask(self, data: st.DataObject, watermark: float) -> None:
+        need = data.draw(self.needs(8))
+        before = self.observe()
+        fits = self.carving.fits(need, watermark)
+        could = self.carving.could_fit(need)
+        assert self.observe() == before, "a question changed something"
+        assert fits == self.carving.fits(need, watermark)
+        if fits:
+            assert could, "it fits now but not an empty pool"
+            assert self.carving.fits(need, 0.0), "it fits above the watermark but not without"
+            less = tuple(max(0, pages - 1) for pages in need)
+            assert self.carving.fits(less, watermark), "it fits, but not with a page less"
+        else:
+            self.refused.add((need, watermark))
+        if could:
+            empty = deepcopy(self.fresh)
+            assert empty.fits(need), "could_fit, but not on the empty pool"
+            assert empty.take(0, need)
+
+    @invariant()
+    def books_balance(self) -> None:
+        if not hasattr(self, "carving"):
+            return
+        self.carving.check()
+        held = [sum(column) for column in zip(*self.held.values(), strict=True)]
+        used = sum(
+            pages * group.page_bytes for pages, group in zip(held, self.groups, strict=False)
+        )
+        for slack in self.observe()[1]:
+            parts = (*slack.internal, *slack.external, slack.reserved, slack.free)
+            assert min(parts) >= 0
+            assert sum(parts) + used == self.carving.pool_bytes
+
+    @invariant()
+    def free_pages_are_exact(self) -> None:
+        if not hasattr(self, "carving"):
+            return
+        for group, count in enumerate(self.carving.free_pages()):
+            need = [0] * len(self.groups)
+            need[group] = count
+            assert self.carving.fits(need)
+            need[group] += 1
+            assert not self.carving.fits(need)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "carving"):
+            return
+        for slot in list(self.held):
+            self.carving.free(slot)
+        self.carving.check()
+        none = self.carving.slack(None)
+        assert none == self.fresh.slack(None), "pages leaked"
+        assert self.carving.free_pages() == self.fresh.free_pages()
+
+
+class SingleMachine(Conformance):
+    make = SinglePool
+    equal_pages = True
+
+
+class StaticMachine(Conformance):
+    make = StaticPartition
+
+
+class IdealMachine(Conformance):
+    make = Ideal
+
+    @invariant()
+    def nothing_is_stranded(self) -> None:
+        if hasattr(self, "carving"):
+            assert not any(self.carving.slack((9,) * len(self.groups)).external)
+            assert not any(self.carving.slack(None).internal)
+
+
+class LCMMachine(Conformance):
+    make = LCMCarving
+
+    @invariant()
+    def a_large_page_is_free_iff_all_its_small_pages_are(self) -> None:
+        """Law 3 from outside: a group owns whole large pages, each with a page in use."""
+        if not hasattr(self, "carving"):
+            return
+        large = cast(LCMCarving, self.carving).large_bytes
+        slack = self.carving.slack(None)
+        assert slack.free % large == 0
+        for index, group in enumerate(self.groups):
+            held = sum(pages[index] for pages in self.held.values())
+            empty = slack.internal[index] + slack.external[index]
+            assert (held * group.page_bytes + empty) % large == 0
+            in_use = (held * group.page_bytes + empty) // large
+            assert in_use <= held
+
+    @invariant()
+    def empty_pages_without_a_running_owner_are_external(self) -> None:
+        if not hasattr(self, "carving"):
+            return
+        if not self.held:
+            slack = self.carving.slack(None)
+            assert not any(slack.internal)
+            assert not any(slack.external)
+
+
+def machine(of: type[Conformance], count: int) -> Any:
+    case = of.TestCase
+    case.settings = examples(count)
+    return case
+
+
+TestSingle = machine(SingleMachine, 60)
+TestStatic = machine(StaticMachine, 60)
+TestIdeal = machine(IdealMachine, 60)
+TestLCM = machine(LCMMachine, 200)
+
+
+def test_every_carving_of_the_presets_is_tested() -> None:
+    tested: set[object] = {SinglePool, StaticPartition, Ideal, LCMCarving}
+    assert set(CARVINGS.values()) == tested
+
+
+def test_single_refuses_pages_of_two_sizes() -> None:
+    with pytest.raises(ConfigError, match="pages of one size"):
+        SinglePool((page_group(0, 4), page_group(1, 8)), 1000)
+
+
+@pytest.mark.parametrize("carving", [SinglePool, StaticPartition, LCMCarving])
+def test_a_pool_that_holds_only_null_pages_is_refused(carving: type[Carving]) -> None:
+    with pytest.raises(ConfigError, match="null"):
+        carving((page_group(0, 100),), 199 if carving is LCMCarving else 100)
+
+
+def test_single_keeps_one_null_page_and_the_odd_bytes() -> None:
+    carving = SinglePool((page_group(0, 10), page_group(1, 10)), 109)
+    assert carving.free_pages() == (9, 9)
+    assert carving.slack(None) == Slack((0, 0), (0, 0), reserved=10 + 9, free=90)
+    assert carving.slack(None, 0.25) == Slack((0, 0), (0, 0), reserved=19 + 20, free=70)
+
+
+def test_static_splits_by_page_bytes_and_halves_what_is_bounded() -> None:
+    groups = (page_group(0, 10), page_group(1, 10, "sliding_window"), page_group(2, 20, "mamba"))
+    carving = StaticPartition(groups, 1000)
+    assert carving.num_pages == (40, 20, 20)  # weights 10, 5 and 10
+
+
+def test_static_strands_the_parts_that_a_refused_request_does_not_lack() -> None:
+    carving = StaticPartition((page_group(0, 10), page_group(1, 10)), 200)
+    assert carving.take(0, (9, 0))
+    assert carving.slack(None).external == (0, 0)
+    assert carving.slack((1, 1)).external == (0, 90)
+    assert not carving.fits((1, 1))
+
+
+def test_ideal_lends_the_same_bytes_to_any_group() -> None:
+    carving = Ideal((page_group(0, 3), page_group(1, 7)), 21)
+    assert carving.free_pages() == (7, 3)
+    assert carving.take(0, (0, 3))
+    assert carving.free_pages() == (0, 0)
+
+
+# LCM: large pages of 12 bytes, three small ones of 4 or two of 6.
+
+
+def lcm_carving(larges: int, sizes: Sequence[int] = (4, 6)) -> LCMCarving:
+    """With ``larges`` large pages to use, beside the null pages and the one that is lost."""
+    groups = tuple(page_group(index, size) for index, size in enumerate(sizes))
+    return LCMCarving(groups, 12 * (larges + len(sizes) + 1))
+
+
+def test_lcm_loses_a_large_page_of_an_exact_multiple_and_one_null_page_a_group() -> None:
+    carving = lcm_carving(5)
+    assert carving.large_bytes == 12
+    assert carving.slack(None) == Slack((0, 0), (0, 0), reserved=12 * 3, free=12 * 5)
+
+
+def test_lcm_step_1_fills_the_requests_own_large_page_first() -> None:
+    carving = lcm_carving(2)
+    assert carving.take(0, (1, 0))
+    assert carving.take(0, (2, 0))
+    assert carving.slack(None).free == 12
+    assert carving.slack(None).internal == (0, 0)
+
+
+def test_lcm_step_2_prefers_an_empty_large_page_to_anothers_small_ones() -> None:
+    carving = lcm_carving(2)
+    assert carving.take(0, (1, 0))
+    assert carving.take(1, (1, 0))
+    assert carving.slack(None) == Slack((4 * 4, 0), (0, 0), reserved=36, free=0)
+
+
+def test_lcm_step_5_takes_any_empty_page_of_the_group_when_no_large_page_is_left() -> None:
+    carving = lcm_carving(1)
+    assert carving.take(0, (1, 0))
+    assert carving.take(1, (2, 0))
+    assert carving.free_pages() == (0, 0)
+    carving.free(0)
+    assert carving.slack(None).external == (4, 0), "slot 1 pins what slot 0 left"
+    carving.free(1)
+    assert carving.slack(None).free == 12
+
+
+def test_lcm_pages_that_a_window_left_stay_with_the_request() -> None:
+    carving = lcm_carving(1)
+    assert carving.take(0, (3, 0))
+    carving.give(0, 0, 2)
+    assert carving.slack(None).internal == (8, 0)
+    assert not carving.fits((0, 1)), "the other group cannot have them"
+    carving.give(0, 0, 1)
+    assert carving.fits((0, 1)), "the large page is empty and free"
+
+
+def test_lcm_refuses_all_groups_when_one_lacks_a_page() -> None:
+    carving = lcm_carving(1)
+    assert not carving.take(0, (1, 1))
+    assert carving.slack(None).free == 12

@@ -1,0 +1,448 @@
+"""The laws of docs/invariants.md, over tiny models, tiny pools and every policy."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jenga_sim.configs.specs import KVCacheSpec, LayerSpec
+from jenga_sim.policies.grouping.contents import label_of
+from jenga_sim.policies.presets import PRESETS
+from jenga_sim.sim.recorder import StepRecord
+from jenga_sim.sim.requests import NEVER, Requests, Status
+from jenga_sim.sim.usage import PARTS
+from tests.sim.strategies import (
+    POLICIES,
+    Arrival,
+    Decision,
+    Run,
+    Scenario,
+    examples,
+    figures,
+    layer_mixes,
+    make_run,
+    pool_bytes,
+    run_of,
+    scenarios,
+)
+
+ROOT = Path(__file__).parents[2]
+NEEDED, CACHED, DEAD, PADDING, INTERNAL, EXTERNAL = range(len(PARTS))
+
+every_policy = pytest.mark.parametrize("policy", POLICIES)
+
+
+def enough(seen: Counter[str], what: str, share: float) -> None:
+    """A law that holds because nothing happened is no law: ``what`` must have been frequent."""
+    assert seen[what] >= share * seen["runs"] > 0, dict(seen)
+
+
+# --- laws 1 to 5, over whole runs ----------------------------------------------------------------
+
+
+@every_policy
+def test_every_run_keeps_its_books_its_requests_and_its_clock(policy: str) -> None:
+    """Laws 1, 2, 3 (``check=True`` after every step), 4 and 5."""
+    seen: Counter[str] = Counter()
+
+    @examples(70)
+    @given(scenario=scenarios())
+    def holds(scenario: Scenario) -> None:
+        run = run_of(scenario, policy)
+        if run is None:
+            return
+        seen["runs"] += 1
+        seen["preempted"] += bool(run.preemptions)
+        seen["rejected"] += bool(run.replica.rejected)
+        seen["refused"] += any(decision.refused for decision in run.decisions)
+        seen["several chunks"] += any(len(d.tokens) > len(d.admitted) for d in run.decisions)
+        parts_sum_to_the_pool(run)
+        requests_are_conserved(scenario, run)
+        the_clock_runs_forward(run)
+        nothing_is_left_in_the_pool(run)
+
+    holds()
+    enough(seen, "preempted", 0.1)
+    enough(seen, "refused", 0.2)
+    enough(seen, "rejected", 0.05)
+    enough(seen, "several chunks", 0.5)
+
+
+def parts_sum_to_the_pool(run: Run) -> None:
+    pool = run.setup.pool.bytes
+    for record in run.recorder.records:
+        parts = sum(sum(row) for row in record.parts)
+        assert parts + record.slack.reserved + record.slack.free == pool
+        assert all(value >= 0 for row in record.parts for value in row)
+        assert sum(record.parts[CACHED]) == 0
+    held = sum(sum(row) for row in run.recorder.kind_byte_ns)
+    whole = held + run.recorder.reserved_byte_ns + run.recorder.free_byte_ns
+    assert whole == pool * run.recorder.observed_ns
+
+
+def requests_are_conserved(scenario: Scenario, run: Run) -> None:
+    requests = run.replica.requests
+    statuses = Counter(requests.status)
+    assert statuses[Status.FINISHED] + statuses[Status.REJECTED] == len(scenario.requests)
+    assert {s for s, x in enumerate(requests.status) if x == Status.REJECTED} == set(
+        run.replica.rejected
+    )
+    assert not run.replica.scheduler.running
+    assert not len(run.replica.scheduler.waiting)
+    for slot, arrival in enumerate(scenario.requests):
+        done = requests.status[slot] == Status.FINISHED
+        assert requests.output[slot] == (arrival.output if done else 0)
+    tokens = sum(count for decision in run.decisions for _, count in decision.tokens)
+    assert run.recorder.num_tokens == tokens
+    done = [slot for slot, status in enumerate(requests.status) if status == Status.FINISHED]
+    # The last token's cache is never computed; what a preemption threw away is computed again.
+    useful = sum(requests.prompt[slot] + requests.output[slot] - 1 for slot in done)
+    assert tokens == useful + sum(requests.recomputed)
+    gaps = sum(run.recorder.itl_ns.values())
+    assert gaps == sum(requests.output[slot] - 1 for slot in done)
+    assert run.preemptions == sum(len(decision.preempted) for decision in run.decisions)
+
+
+def the_clock_runs_forward(run: Run) -> None:
+    requests, recorder = run.replica.requests, run.recorder
+    end = requests.arrival_ns[0]
+    for record in recorder.records:
+        assert record.duration_ns >= 1
+        assert record.start_ns >= end, "two steps at once on one GPU"
+        end = record.start_ns + record.duration_ns
+    assert end <= run.replica.now_ns
+    assert recorder.observed_ns == run.replica.now_ns - requests.arrival_ns[0]
+    assert recorder.busy_ns == sum(record.duration_ns for record in recorder.records)
+    for slot, status in enumerate(requests.status):
+        moments = [
+            requests.arrival_ns[slot],
+            requests.scheduled_ns[slot],
+            requests.first_token_ns[slot],
+            requests.last_token_ns[slot],
+        ]
+        if status == Status.FINISHED:
+            assert moments == sorted(moments), "TTFT <= E2E, and queueing before both"
+            assert moments[1] < moments[2], "a first token takes time"
+            assert moments[2] < moments[3] or requests.output[slot] == 1
+        else:
+            assert moments[1:] == [NEVER] * 3
+
+
+def nothing_is_left_in_the_pool(run: Run) -> None:
+    used, fresh = run.setup.carving, make_run_carving(run)
+    assert used.free_pages() == fresh.free_pages()
+    assert used.slack(None) == fresh.slack(None)
+
+
+def make_run_carving(run: Run):  # noqa: ANN201
+    return run.setup.policy.make_carving(run.setup.groups, run.setup.pool.bytes)
+
+
+@every_policy
+def test_no_step_gives_more_tokens_than_its_budget(policy: str) -> None:
+    """The scheduler's own limits, beside the laws."""
+
+    @examples(25)
+    @given(scenario=scenarios())
+    def holds(scenario: Scenario) -> None:
+        run = run_of(scenario, policy)
+        if run is None:
+            return
+        config = run.replica.scheduler.config
+        for decision, waits in zip(run.decisions, run.decisions[1:], strict=False):
+            assert sum(count for _, count in decision.tokens) <= config.max_num_batched_tokens
+            assert all(count > 0 for _, count in decision.tokens)
+            assert not (decision.preempted and decision.admitted)
+            assert len(decision.tokens) <= config.max_num_seqs
+            assert waits is not decision
+        assert all(record.running <= config.max_num_seqs for record in run.recorder.records)
+
+    holds()
+
+
+# --- law 6 ---------------------------------------------------------------------------------------
+
+
+@every_policy
+def test_nobody_knows_how_long_an_output_will_be(policy: str) -> None:
+    """Law 6: until the first of two outputs of different length ends, all decisions are equal."""
+    seen: Counter[str] = Counter()
+
+    @examples(50)
+    @given(
+        scenario=scenarios(rejects=False),
+        data=st.data(),
+    )
+    def holds(scenario: Scenario, data: st.DataObject) -> None:
+        slot = data.draw(st.integers(0, len(scenario.requests) - 1))
+        arrival = scenario.requests[slot]
+        shorter = arrival._replace(output=data.draw(st.integers(1, arrival.output)))
+        changed = list(scenario.requests)
+        changed[slot] = shorter
+        pool = pool_bytes(scenario, PRESETS[policy])
+        pair: list[tuple[Run, int]] = []
+        for requests in (scenario.requests, tuple(changed)):
+            run = run_of(replace(scenario, requests=requests), policy, pool=pool)
+            if run is None:
+                return
+            assert not run.replica.rejected
+            pair.append((run, last_step_of(run, slot)))
+        known = min(last for _, last in pair)
+        first, second = (run.decisions[: known + 1] for run, _ in pair)
+        assert first == second
+        seen["runs"] += 1
+        seen["different"] += shorter.output < arrival.output
+        seen["preempted"] += any(decision.preempted for decision in first)
+
+    holds()
+    enough(seen, "different", 0.3)
+    enough(seen, "preempted", 0.02)
+
+
+def last_step_of(run: Run, slot: int) -> int:
+    """The step that computed the request's last token; the token's number is known from then on."""
+    steps = [i for i, d in enumerate(run.decisions) if slot in dict(d.tokens)]
+    return steps[-1]
+
+
+# --- law 8, and what the parts mean --------------------------------------------------------------
+
+
+def needed_by_label(
+    specs: tuple[KVCacheSpec, ...], requests: Requests, running: list[int]
+) -> dict[str, int]:
+    """Bytes that attention and states of the running requests read: token by token."""
+    needed: dict[str, int] = {label_of(spec): 0 for spec in specs}
+    for slot in running:
+        text, cross, new = requests.computed[slot], requests.cross[slot], requests.chunk[slot]
+        first_query = text - new - max(requests.in_flight[slot] - new, 0)
+        for spec in specs:
+            if spec.is_state:
+                size = spec.state_bytes
+            else:
+                size = tokens_read(spec, first_query, text, cross) * spec.bytes_per_token
+            needed[label_of(spec)] += size
+    return needed
+
+
+def tokens_read(spec: KVCacheSpec, first_query: int, text: int, cross: int) -> int:
+    if spec.kind == "cross":
+        return cross
+    if spec.kind == "sliding_window":
+        return sum(position > first_query - spec.window for position in range(text))
+    if spec.kind == "chunked_local":
+        chunk = first_query // spec.window
+        return sum(position // spec.window >= chunk for position in range(text))
+    return text
+
+
+@every_policy
+def test_no_policy_holds_fewer_bytes_than_ideal_which_holds_what_is_read(policy: str) -> None:
+    """Law 8: ``needed`` is the same for every policy, and all that ``ideal`` holds.
+
+    With two steps in flight a request whose last token is on its way is not scheduled, and gives
+    back what its window left behind only when it ends; ``ideal`` holds that, too.
+    """
+    seen: Counter[str] = Counter()
+
+    @examples(40)
+    @given(scenario=scenarios())
+    def holds(scenario: Scenario) -> None:
+        run = make_run(scenario, policy)
+        if run is None:
+            return
+        engine = run.setup.engine
+        specs = scenario.model.kv_cache_specs(block_size=1, tp=engine.tp)
+        requests, scheduler = run.replica.requests, run.replica.scheduler
+        labels = run.recorder.labels
+
+        def compare(record: StepRecord) -> None:
+            expected = needed_by_label(specs, requests, scheduler.running)
+            assert dict(zip(labels, record.parts[NEEDED], strict=True)) == expected
+            waste = sum(sum(record.parts[part]) for part in (DEAD, PADDING, INTERNAL, EXTERNAL))
+            held = run.setup.pool.bytes - record.slack.free - record.slack.reserved
+            assert held == sum(expected.values()) + waste
+            if policy == "ideal" and not run.replica.scheduler.config.async_scheduling:
+                assert waste == 0
+            seen["wasteful"] += waste > 0
+            seen["runs"] += 1
+
+        run.recorder.listener = compare
+        run.replica.run()
+
+    holds()
+    if policy != "ideal":
+        enough(seen, "wasteful", 0.5)
+
+
+@pytest.mark.parametrize("policy", ["vllm", "lcm", "static"])
+def test_policies_that_recycle_windows_keep_no_dead_page(policy: str) -> None:
+    """Windows are given back before new pages are taken, so that no whole page is dead."""
+    seen: Counter[str] = Counter()
+
+    @examples(40)
+    @given(scenario=scenarios(("sliding_window", "chunked_local", "full"), asynchronous=False))
+    def holds(scenario: Scenario) -> None:
+        run = run_of(scenario, policy)
+        paged = run_of(scenario, "paged")
+        assert run is not None
+        assert paged is not None
+        assert all(sum(record.parts[DEAD]) == 0 for record in run.recorder.records)
+        seen["runs"] += 1
+        seen["dead"] += any(sum(record.parts[DEAD]) for record in paged.recorder.records)
+
+    holds()
+    enough(seen, "dead", 0.3)
+
+
+def test_hybrid_manager_off_keeps_dead_windows_as_paged_does() -> None:
+    layers = (attention("full"), attention("sliding_window", window=16))
+    requests = (Arrival(0, 100, 5),)
+    scenario = Scenario(layers=layers, requests=requests, engine={"block_size": 4})
+    dead: dict[str, int] = {}
+    for policy in ("paged", "vllm-nohybrid", "vllm"):
+        run = run_of(scenario, policy)
+        assert run is not None
+        dead[policy] = sum(run.recorder.records[-1].parts[DEAD])
+    # Token 104 is computed: 88 lie before the window of 16, all in whole blocks of 4.
+    assert dead == {"paged": 88 * 8, "vllm-nohybrid": 88 * 8, "vllm": 0}
+
+
+def attention(kind: str, *, window: int = 0) -> LayerSpec:
+    """One head of dimension 2: 8 bytes a token."""
+    return LayerSpec(
+        kind=kind,  # type: ignore[arg-type]
+        variant=kind,
+        heads=1,
+        kv_heads=1,
+        k_dim=2,
+        v_dim=2,
+        window=window,
+    )
+
+
+# --- law 7 ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy"), [("full", "paged"), ("full", "vllm"), ("sliding_window", "vllm")]
+)
+def test_with_one_kind_lcm_decides_as_a_single_pool_does(kind: str, policy: str) -> None:
+    """Law 7: once LCM has the large page back that it loses; each has one null page."""
+    seen: Counter[str] = Counter()
+
+    @examples(40)
+    @given(scenario=scenarios(), layers=layer_mixes((kind,), most=1))  # type: ignore[arg-type]
+    def holds(scenario: Scenario, layers: tuple[LayerSpec, ...]) -> None:
+        scenario = replace(scenario, layers=layers, odd_bytes=0)
+        page = sum(spec.content_bytes for spec in block_specs(scenario))
+        pool = pool_bytes(scenario, PRESETS[policy]) // page * page
+        single = run_of(scenario, policy, pool=pool)
+        lcm = run_of(scenario, "lcm", pool=pool + page)
+        assert single is not None
+        assert lcm is not None
+        assert single.decisions == lcm.decisions
+        assert [record.parts for record in single.recorder.records] == [
+            record.parts for record in lcm.recorder.records
+        ]
+        seen["runs"] += 1
+        seen["preempted"] += bool(single.preemptions)
+
+    holds()
+    enough(seen, "preempted", 0.1)
+
+
+def block_specs(scenario: Scenario) -> tuple[KVCacheSpec, ...]:
+    return scenario.model.kv_cache_specs(block_size=scenario.engine["block_size"])
+
+
+# --- law 10 --------------------------------------------------------------------------------------
+
+
+@every_policy
+def test_the_same_inputs_give_the_same_outputs(policy: str) -> None:
+    """Law 10, within one process."""
+
+    @examples(20)
+    @given(scenario=scenarios(), fast=st.booleans())
+    def holds(scenario: Scenario, fast: bool) -> None:
+        first, second = (run_of(scenario, policy, fast=fast) for _ in range(2))
+        if first is None or second is None:
+            assert first is second
+            return
+        assert figures(first) == figures(second)
+        assert first.decisions == second.decisions
+
+    holds()
+
+
+PRESSED = Scenario(
+    layers=(
+        attention("full"),
+        attention("sliding_window", window=37),
+        attention("chunked_local", window=20),
+        attention("cross"),
+        LayerSpec(kind="mamba", variant="mamba", heads=1, conv_elements=5, ssm_elements=90),
+    ),
+    requests=tuple(
+        Arrival(i * 700_000, 20 + 37 * i % 150, 5 + 17 * i % 50, 11 * i % 40, i % 3)
+        for i in range(12)
+    ),
+    engine={
+        "block_size": 4,
+        "max_num_seqs": 8,
+        "max_num_batched_tokens": 48,
+        "scheduling_policy": "priority",
+        "scheduler_reserve_full_isl": False,
+    },
+    room=1,
+    odd_bytes=5,
+)
+"""A crowded run: every kind of layer, preemption and refusal."""
+
+
+def fingerprint(scenario: Scenario = PRESSED) -> str:
+    """Digest of everything that a run under each policy records."""
+    digest = sha256()
+    for policy in POLICIES:
+        run = run_of(scenario, policy, fast=True)
+        assert run is not None
+        digest.update(repr(figures(run)).encode())
+    return digest.hexdigest()
+
+
+def test_the_crowded_run_is_crowded() -> None:
+    for policy in POLICIES:
+        run = run_of(PRESSED, policy)
+        assert run is not None
+        assert any(decision.refused for decision in run.decisions), policy
+        assert run.preemptions, policy
+
+
+def test_the_order_of_hashing_does_not_matter() -> None:
+    """Law 10, across processes with other string hashes."""
+    command = "from tests.sim.test_laws import fingerprint; print(fingerprint())"
+    digests = {fingerprint()}
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", command],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+
+
+def test_decisions_are_compared_in_order() -> None:
+    one = Decision(((0, 1), (1, 1)), (), (), None, ())
+    assert one != one._replace(tokens=((1, 1), (0, 1)))

@@ -52,11 +52,15 @@ class Policy:
     @property
     def group(self) -> Grouping:
         """The grouping function."""
+        if self.grouping not in GROUPINGS:
+            raise ConfigError(f"policy.grouping: {self.grouping!r} is none of {sorted(GROUPINGS)}")
         return GROUPINGS[self.grouping]
 
     @property
     def make_carving(self) -> CarvingFactory:
         """The carving class; a name with a colon is looked up as a user's class."""
+        if self.carving not in CARVINGS and ":" not in self.carving:
+            raise ConfigError(f"policy.carving: {self.carving!r} is none of {sorted(CARVINGS)}")
         return CARVINGS.get(self.carving) or load_class(self.carving)
 
     @property
@@ -123,6 +127,8 @@ def get_policy(name: str) -> Policy:
         if grouping not in GROUPINGS:
             raise ConfigError(f"{target}: grouping {grouping!r} is none of {sorted(GROUPINGS)}")
         return Policy(name=name, grouping=grouping, carving=target, summary="user's class")
+    if name.endswith(".py"):
+        raise ConfigError(f"policy {name}: name the class too, {name}:MyCarving")
     known = [*PRESETS, *plugins]
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -145,7 +151,8 @@ def customize(policy: Policy, settings: dict[str, Any]) -> Policy:
             raise ConfigError(f"policy.{name}: unknown choice. Known: {', '.join(allowed)}")
         if value not in allowed[name] and not (name == "carving" and ":" in str(value)):
             raise ConfigError(f"policy.{name}: {value!r} is none of {', '.join(allowed[name])}")
-    return replace(policy, **settings)
+    changes = "".join(f"+{name}={value}" for name, value in settings.items())
+    return replace(policy, name=policy.name + changes, **settings)
 
 
 def load_class(target: str) -> type[Carving]:

@@ -133,6 +133,9 @@ def memory_figures(recorder: Recorder) -> dict[str, Any]:
     whole = recorder.observed_ns * recorder.pool_bytes
     sums = {part: sum(row) for part, row in zip(PARTS, recorder.kind_byte_ns, strict=True)}
     sums |= {"reserved": recorder.reserved_byte_ns, "free": recorder.free_byte_ns}
+    if not whole:
+        # Nothing was ever observed: the pool was free for no time at all.
+        whole = sums["free"] = 1
     wasted = sums["dead"] + sums["padding"] + sums["internal"] + sums["external"]
     held = wasted + sums["needed"] + sums["cached"]
     return {
@@ -159,7 +162,7 @@ def _batch_size(recorder: Recorder) -> dict[str, float]:
         "mean": sum(size * recorder.batch_sizes[size] for size in sizes) / int(weights.sum()),
         "p50": weighted_percentile(values, weights, 50),
         "p95": weighted_percentile(values, weights, 95),
-        "max": float(recorder.max_running),
+        "max": float(sizes[-1]),
     }
 
 

@@ -1,5 +1,6 @@
 """How many bytes of a GPU are left for caches, and where that number comes from."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from ..configs.engine import GIB, ResolvedEngine
 from ..configs.errors import ConfigError
-from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
+from ..configs.specs import STATE_KINDS, GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import GroupingContext
 from ..policies.grouping.vllm import align_hybrid_block_size, vllm
 
@@ -74,35 +75,45 @@ def vllm_block_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:
     return vllm(layer_specs(model, engine, aligned=True), context)[0].page_bytes
 
 
-def activation_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:
-    """Rough peak of activations in the profiling step: hidden vectors of all tokens, and logits.
+def overhead_bytes(model: ModelSpec, engine: ResolvedEngine, tp: int) -> int:
+    """Rough memory of one GPU beside weights and caches: peak of activations, and context.
 
     About eight hidden vectors per token live at once; logits of ``max_num_seqs`` rows are held in
     fp32 twice while sampling. Errors of a GiB are possible: read the log of a real start-up.
     """
     hidden = 8 * 2 * engine.max_num_batched_tokens * model.hidden_size
-    logits = 2 * 4 * min(engine.max_num_seqs, 1024) * model.vocab_size // engine.tp
-    return hidden + logits
+    logits = 2 * 4 * min(engine.max_num_seqs, 1024) * model.vocab_size // tp
+    return hidden + logits + CONTEXT_BYTES + (COMMUNICATION_BYTES if tp > 1 else 0)
 
 
 def _derived(model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine) -> KVPool:
     config = engine.config
     usable = int(gpu.memory_bytes * config.gpu_memory_utilization)
     weights = model.weight_bytes // engine.tp
-    overhead = activation_bytes(model, engine) + CONTEXT_BYTES
-    overhead += COMMUNICATION_BYTES if engine.tp > 1 else 0
+    overhead = overhead_bytes(model, engine, engine.tp)
     size = usable - weights - overhead
     sums = (
         f"{_gib(gpu.memory_bytes)} x {config.gpu_memory_utilization:g} - weights {_gib(weights)} "
         f"- activations and context {_gib(overhead)} (estimated, +-1 GiB)"
     )
     if size <= 0:
-        needed = model.weight_bytes / max(usable - overhead, 1)
+        enough = _smallest_tp(model, engine, usable)
+        advice = f"more GPUs (--tp {enough})" if enough else "larger GPUs"
         raise ConfigError(
             f"{model.name} does not fit {engine.tp} x {gpu.name}: {sums} leaves nothing. "
-            f"Use more GPUs (--tp, at least {max(engine.tp + 1, int(needed) + 1)}) or a larger one."
+            f"Use {advice}, or --gpu-memory-utilization."
         )
     return KVPool(size, "derived", f"{_gib(size)} per GPU = {sums}")
+
+
+def _smallest_tp(model: ModelSpec, engine: ResolvedEngine, usable: int) -> int | None:
+    """Fewest ranks that can share the heads and leave memory for caches; None if none can."""
+    heads = math.gcd(*(layer.heads for layer in model.layers if layer.kind not in STATE_KINDS))
+    for tp in range(engine.tp + 1, (heads or 64) + 1):
+        divides = heads % tp == 0
+        if divides and usable - model.weight_bytes // tp > overhead_bytes(model, engine, tp):
+            return tp
+    return None
 
 
 def _from_blocks(blocks: int, source: str, model: ModelSpec, engine: ResolvedEngine) -> KVPool:

@@ -114,6 +114,7 @@ def prepare(
         warnings=(
             *_trace_warnings(loaded, model),
             *_policy_warnings(model, policy, resolved, groups, carving),
+            *_size_warnings(pool, model, gpu, resolved.tp),
         ),
     )
 
@@ -250,6 +251,15 @@ def _policy_warnings(
             "refuse to start (lower --max-model-len, or give it more memory)"
         )
     return warnings
+
+
+def _size_warnings(pool: KVPool, model: ModelSpec, gpu: GPUSpec, tp: int) -> list[str]:
+    if pool.bytes + model.weight_bytes // tp <= gpu.memory_bytes:
+        return []
+    return [
+        f"the KV pool and the weights of {model.name} exceed the memory of one {gpu.name}: no real "
+        "engine could start like this"
+    ]
 
 
 def longest_request(

@@ -72,7 +72,10 @@ def read_jsonl(
                 if bad <= _LISTED_LINES:
                     listed.append(f"{path}:{number}: {problem}")
     if total == 0:
-        raise TraceError(f"{path}: {'has only blank lines' if number else 'is empty'}")
+        raise TraceError(
+            f"{path}:1: {'has only blank lines' if number else 'is empty'}; "
+            f"a trace has one JSON object per line"
+        )
     if bad and (on_bad_line == "error" or bad == total):
         raise TraceError(_bad_lines_message(listed, bad, total))
     return reader.trace(path.name, lines.sha256, bad)

@@ -46,10 +46,6 @@ def open_lines(path: Path) -> Generator[Lines]:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
             raw.seek(0)
             yield Lines(digest, _numbered(path, _unpacked(path, raw)))
-    except EOFError:
-        raise TraceError(f"{path}: gzip data ends too early; fetch the file again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise TraceError(f"{path}: gzip data is damaged ({error})") from None
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -101,9 +97,20 @@ def _unpacked(path: Path, raw: io.BufferedReader) -> io.BufferedReader:
 
 def _numbered(path: Path, stream: io.BufferedReader) -> Iterator[tuple[int, bytes]]:
     number = 0
-    while line := stream.readline(MAX_LINE_BYTES + 1):
+    while line := _read_line(path, number + 1, stream):
         number += 1
         if len(line) > MAX_LINE_BYTES:
             limit = f"{MAX_LINE_BYTES >> 20} MiB"
             raise TraceError(f"{path}:{number}: is longer than {limit}; write one request per line")
         yield number, line
+
+
+def _read_line(path: Path, number: int, stream: io.BufferedReader) -> bytes:
+    try:
+        return stream.readline(MAX_LINE_BYTES + 1)
+    except EOFError:
+        raise TraceError(
+            f"{path}:{number}: gzip data ends too early; fetch the file again"
+        ) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise TraceError(f"{path}:{number}: gzip data is damaged ({error})") from None

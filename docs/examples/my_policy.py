@@ -52,7 +52,7 @@ class Chunked(Carving):
         if start + count > end:
             raise InvariantError(f"slot {slot} gives {count} pages, holds {end - start}")
         self._free += self._touched(group, start, end) - self._touched(group, start + count, end)
-        ranges[group] = (start + count, end)
+        ranges[group] = (start + count, end) if start + count < end else (0, 0)
 
     def free(self, slot: int) -> None:
         """Give back every chunk of ``slot``."""

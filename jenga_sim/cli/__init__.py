@@ -1,5 +1,7 @@
 """The command line. Verbs load on use, so that ``jenga-sim --help`` stays fast."""
 
+import sys
+import traceback
 from importlib import import_module
 from typing import NoReturn
 
@@ -50,12 +52,13 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; every expected error is one message and an exit code."""
-    import sys
-
     from ..configs.errors import JengaError
 
     try:
         code = cli.main(standalone_mode=False, prog_name="jenga-sim")
+    except SystemExit:
+        # Only how click ends when the reader of our output went away (``jenga-sim ... | head``).
+        sys.exit(0)
     except JengaError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -65,8 +68,12 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away (``jenga-sim ... | head``).
-        sys.stderr.close()
-        sys.exit(0)
+    except Exception as error:
+        traceback.print_exc()
+        click.echo(
+            f"error: {type(error).__name__} in jenga-sim or in a policy of your own (see above): "
+            "if it is ours, please report it",
+            err=True,
+        )
+        sys.exit(5)
     sys.exit(code if isinstance(code, int) else 0)

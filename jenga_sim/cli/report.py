@@ -88,7 +88,7 @@ def _latencies(summary: dict[str, Any]) -> Table:
 def _memory(summary: dict[str, Any]) -> Table:
     waste = f"waste {summary['waste']:.1%} of the bytes held"
     table = Table(title=f"KV pool, % of bytes x time; {waste}", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for part in PARTS:
         table.add_column(part, justify="right")
     for label, parts in summary["memory_by_kind"].items():

@@ -146,7 +146,7 @@ def command(
 
     if sample == (trace is not None):
         raise click.UsageError("give either TRACE or --sample")
-    notes = [] if quiet else _default_notes(model, gpu, policy)
+    notes = _default_notes(model, gpu, policy)
     given = {name: value for name, value in engine.items() if value is not None}
     engine_settings, policy_settings = _split_settings(settings)
     given |= engine_settings

@@ -165,7 +165,7 @@ def pool_bytes(scenario: Scenario, policy: Policy) -> int:
 def setup_of(scenario: Scenario, policy: str, *, pool: int | None = None) -> Setup:
     """Everything resolved; raises ConfigError where ``policy`` cannot serve such a model."""
     size = pool or pool_bytes(scenario, PRESETS[policy])
-    engine = {**scenario.engine, "kv_cache_memory_bytes": size}
+    engine: dict[str, Any] = {**scenario.engine, "kv_cache_memory_bytes": size}
     return prepare(scenario.trace, model=scenario.model, gpu=GPU, policy=policy, **engine)
 
 
@@ -345,8 +345,12 @@ def engines(
 
     A crowd is let in more easily, and is preempted more often.
     """
-    chunked = draw(st.sampled_from([True, True, True, False]))
-    budget = draw(st.integers(4, 64)) if chunked else max_model_len + draw(st.integers(0, 60))
+    chunked = crowd or draw(st.sampled_from([True, True, False]))
+    budget = (
+        draw(st.integers(4, 12 if crowd else 64))
+        if chunked
+        else max_model_len + draw(st.integers(0, 60))
+    )
     switch = st.booleans() if asynchronous is None else st.just(asynchronous)
     return {
         "block_size": draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 12, 16, 32])),
@@ -372,15 +376,15 @@ def scenarios(
     requests: int = 8,
 ) -> Scenario:
     """A whole scenario; ``asynchronous`` None draws it, ``rejects`` allows requests too large."""
-    crowd = draw(st.booleans())
+    crowd = draw(st.sampled_from([True, True, False]))
     layers = draw(layer_mixes(kinds, most=min(2, most_layers) if crowd else most_layers))
-    lengths = st.integers(1, 20) if crowd else st.one_of(st.integers(1, 12), st.integers(1, 200))
+    lengths = st.integers(1, 12) if crowd else st.one_of(st.integers(1, 12), st.integers(1, 200))
     gaps = st.one_of(st.just(0), st.integers(0, 3_000_000), st.integers(0, 40_000_000))
     gaps = st.integers(0, 300_000) if crowd else gaps
-    outputs = st.integers(15, 60) if crowd else st.integers(1, 60)
+    outputs = st.integers(25, 60) if crowd else st.integers(1, 60)
     arrivals: list[Arrival] = []
     now = draw(st.sampled_from([0, 0, 5_000_000]))
-    for _ in range(draw(st.integers(3 if crowd else 1, requests))):
+    for _ in range(draw(st.integers(requests // 2 if crowd else 1, requests))):
         now += draw(gaps)
         arrivals.append(
             Arrival(
@@ -392,14 +396,14 @@ def scenarios(
             )
         )
     longest = max(arrival.prompt + arrival.output for arrival in arrivals)
-    spare = draw(st.sampled_from([-20, 0, 1, 40] if rejects else [0, 1, 40]))
+    spare = draw(st.sampled_from([0, 1, 40, -20] if rejects and not crowd else [0, 1, 40]))
     max_model_len = max(2, longest + spare)
     return Scenario(
         layers=layers,
         requests=tuple(arrivals),
         max_model_len=max_model_len,
         engine=draw(engines(max_model_len, asynchronous=asynchronous, crowd=crowd)),
-        room=draw(st.sampled_from([1, 2, 3] if crowd else [0, 1, 1, 2, 3, 5, 8])),
+        room=draw(st.sampled_from([0, 1, 2] if crowd else [0, 1, 1, 2, 3, 5, 8])),
         odd_bytes=draw(st.integers(0, 40)),
-        rejects=draw(st.sampled_from([0, 0, 0, 1])) if rejects else 0,
+        rejects=draw(st.sampled_from([0, 0, 0, 1])) if rejects and not crowd else 0,
     )

@@ -41,6 +41,7 @@ every_policy = pytest.mark.parametrize("policy", POLICIES)
 
 def enough(seen: Counter[str], what: str, share: float) -> None:
     """A law that holds because nothing happened is no law: ``what`` must have been frequent."""
+    print(what, seen[what], "of", seen["runs"])
     assert seen[what] >= share * seen["runs"] > 0, dict(seen)
 
 
@@ -104,7 +105,11 @@ def requests_are_conserved(scenario: Scenario, run: Run) -> None:
     done = [slot for slot, status in enumerate(requests.status) if status == Status.FINISHED]
     # The last token's cache is never computed; what a preemption threw away is computed again.
     useful = sum(requests.prompt[slot] + requests.output[slot] - 1 for slot in done)
-    assert tokens == useful + sum(requests.recomputed)
+    if run.replica.scheduler.config.async_scheduling:
+        # Preempted while its last token was on its way: nothing is computed again.
+        assert useful <= tokens <= useful + sum(requests.recomputed)
+    else:
+        assert tokens == useful + sum(requests.recomputed)
     gaps = sum(run.recorder.itl_ns.values())
     assert gaps == sum(requests.output[slot] - 1 for slot in done)
     assert run.preemptions == sum(len(decision.preempted) for decision in run.decisions)
@@ -136,13 +141,10 @@ def the_clock_runs_forward(run: Run) -> None:
 
 
 def nothing_is_left_in_the_pool(run: Run) -> None:
-    used, fresh = run.setup.carving, make_run_carving(run)
+    setup = run.setup
+    used, fresh = setup.carving, setup.policy.make_carving(setup.groups, setup.pool.bytes)
     assert used.free_pages() == fresh.free_pages()
     assert used.slack(None) == fresh.slack(None)
-
-
-def make_run_carving(run: Run):  # noqa: ANN201
-    return run.setup.policy.make_carving(run.setup.groups, run.setup.pool.bytes)
 
 
 @every_policy
@@ -156,12 +158,11 @@ def test_no_step_gives_more_tokens_than_its_budget(policy: str) -> None:
         if run is None:
             return
         config = run.replica.scheduler.config
-        for decision, waits in zip(run.decisions, run.decisions[1:], strict=False):
+        for decision in run.decisions:
             assert sum(count for _, count in decision.tokens) <= config.max_num_batched_tokens
             assert all(count > 0 for _, count in decision.tokens)
             assert not (decision.preempted and decision.admitted)
             assert len(decision.tokens) <= config.max_num_seqs
-            assert waits is not decision
         assert all(record.running <= config.max_num_seqs for record in run.recorder.records)
 
     holds()
@@ -176,10 +177,7 @@ def test_nobody_knows_how_long_an_output_will_be(policy: str) -> None:
     seen: Counter[str] = Counter()
 
     @examples(50)
-    @given(
-        scenario=scenarios(rejects=False),
-        data=st.data(),
-    )
+    @given(scenario=scenarios(rejects=False), data=st.data())
     def holds(scenario: Scenario, data: st.DataObject) -> None:
         slot = data.draw(st.integers(0, len(scenario.requests) - 1))
         arrival = scenario.requests[slot]

@@ -49,6 +49,7 @@ class Conformance(RuleBasedStateMachine):
 
     make: Callable[[tuple[PageGroup, ...], int], Carving]
     equal_pages = False
+    leaves_watermark = True
 
     @initialize(data=st.data())
     def start(self, data: st.DataObject) -> None:
@@ -117,6 +118,10 @@ class Conformance(RuleBasedStateMachine):
         with pytest.raises(InvariantError):
             deepcopy(self.carving).give(slot, group, held + data.draw(st.integers(1, 3)))
 
+    def set_aside(self, carving: Carving, watermark: float) -> int:
+        """Free bytes that count as reserved because of the watermark."""
+        return carving.slack(None, watermark).reserved - carving.slack(None).reserved
+
     @rule(data=st.data(), watermark=WATERMARKS)
     def ask(self, data: st.DataObject, watermark: float) -> None:
         need = data.draw(self.needs(8))
@@ -130,6 +135,10 @@ class Conformance(RuleBasedStateMachine):
             assert self.carving.fits(need, 0.0), "it fits above the watermark but not without"
             less = tuple(max(0, pages - 1) for pages in need)
             assert self.carving.fits(less, watermark), "it fits, but not with a page less"
+            taken = deepcopy(self.carving)
+            assert taken.take(0, need)
+            kept = self.set_aside(taken, watermark)
+            assert kept == self.set_aside(self.fresh, watermark) or not self.leaves_watermark
         else:
             self.refused.add((need, watermark))
         if could:
@@ -194,6 +203,7 @@ class IdealMachine(Conformance):
 
 class LCMMachine(Conformance):
     make = LCMCarving
+    leaves_watermark = False  # where empty small pages would do, it takes a large page first
 
     @invariant()
     def a_large_page_is_free_iff_all_its_small_pages_are(self) -> None:
@@ -315,6 +325,15 @@ def test_lcm_step_5_takes_any_empty_page_of_the_group_when_no_large_page_is_left
     assert carving.slack(None).external == (4, 0), "slot 1 pins what slot 0 left"
     carving.free(1)
     assert carving.slack(None).free == 12
+
+
+def test_lcm_empty_pages_lose_their_owner_when_it_leaves() -> None:
+    carving = lcm_carving(1)
+    assert carving.take(0, (1, 0))
+    assert carving.take(1, (1, 0))
+    assert carving.slack(None) == Slack((4, 0), (0, 0), reserved=36, free=0)
+    carving.free(0)
+    assert carving.slack(None) == Slack((0, 0), (8, 0), reserved=36, free=0)
 
 
 def test_lcm_pages_that_a_window_left_stay_with_the_request() -> None:

@@ -396,7 +396,7 @@ def scenarios(
             )
         )
     longest = max(arrival.prompt + arrival.output for arrival in arrivals)
-    spare = draw(st.sampled_from([0, 1, 40, -20] if rejects and not crowd else [0, 1, 40]))
+    spare = draw(st.sampled_from([0, 40, -20, 1] if rejects else [0, 1, 40]))
     max_model_len = max(2, longest + spare)
     return Scenario(
         layers=layers,
@@ -405,5 +405,5 @@ def scenarios(
         engine=draw(engines(max_model_len, asynchronous=asynchronous, crowd=crowd)),
         room=draw(st.sampled_from([0, 1, 2] if crowd else [0, 1, 1, 2, 3, 5, 8])),
         odd_bytes=draw(st.integers(0, 40)),
-        rejects=draw(st.sampled_from([0, 0, 0, 1])) if rejects and not crowd else 0,
+        rejects=draw(st.sampled_from([0, 1, 0])) if rejects else 0,
     )

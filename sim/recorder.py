@@ -55,7 +55,6 @@ class Recorder:
         self.batch_sizes: Counter[int] = Counter()
         self.itl_ns: Counter[int] = Counter()
         """Gaps between consecutive tokens of a request, pooled over all requests."""
-        self.max_running = 0
         self.peak_needed = 0
         self.samples: list[Sample] = []
         self._stride = 1
@@ -67,7 +66,6 @@ class Recorder:
         self.num_tokens += record.tokens
         self.num_prefill_tokens += record.prefill_tokens
         self.batch_sizes[record.served] += 1
-        self.max_running = max(self.max_running, record.running)
         self.peak_needed = max(self.peak_needed, sum(record.parts[0]))
         self._keep(record)
         self.num_steps += 1

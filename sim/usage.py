@@ -19,6 +19,7 @@ from .tables import BlockTables
 IntArray = npt.NDArray[np.int64]
 PARTS = ("needed", "cached", "dead", "padding", "internal", "external")
 """Parts that belong to a layer kind; reserved and free bytes belong to none."""
+INTERNAL, EXTERNAL = PARTS.index("internal"), PARTS.index("external")
 
 
 class Rows(NamedTuple):
@@ -162,8 +163,8 @@ class UsageMeter:
         for group, (internal, external) in enumerate(
             zip(slack.internal, slack.external, strict=True)
         ):
-            parts[4][self._group_label[group]] += internal
-            parts[5][self._group_label[group]] += external
+            parts[INTERNAL][self._group_label[group]] += internal
+            parts[EXTERNAL][self._group_label[group]] += external
 
 
 def memory_usage(pool_bytes: int, parts: list[list[int]], slack: Slack) -> MemoryUsage:

@@ -46,6 +46,10 @@ class KVCacheSpec:
     """Place of the layer in the model; layers that differ in it alone are equal."""
     keeps_all: bool = False
     """A windowed layer that is allocated like full attention (hybrid manager switched off)."""
+    mamba_cache_mode: Literal["none", "align"] = "none"
+    """States: kept for the request only, or also at block boundaries for later requests."""
+    num_speculative_blocks: int = 0
+    """States: extra ones for draft tokens."""
 
     @property
     def grows_as(self) -> Kind:

@@ -54,6 +54,8 @@ class PageGroup:
     source: TokenSource = "text"
     pages_per_block: int = 1
     """More than one where a state is larger than a page."""
+    spec: KVCacheSpec | None = None
+    """The cache of its first layer as it was grouped; None where a page is shared by kinds."""
 
     @property
     def content_bytes(self) -> int:

@@ -10,11 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..configs.errors import ConfigError
 from ..configs.specs import DTYPE_BYTES, KVCacheSpec
 from .scheduler import SchedulerConfig
+
+OUTPUT_SEED = 900_000
+"""Seed of the output of request 0; each later request has the next one."""
 
 
 class _Strict(BaseModel):
@@ -68,6 +73,8 @@ class CaseLayer(_Strict):
             state_bytes=total,
             shape=(str(self.shapes), str(self.dtypes)),
             page_size_padded=self.page_size_padded,
+            mamba_cache_mode=self.mode,
+            num_speculative_blocks=self.num_speculative_blocks,
         )
 
 
@@ -117,6 +124,7 @@ class Case(_Strict):
     retention_interval: int | None = 0
     kv_cache_layout: Literal["LBNHC", "BLNHC"] = "LBNHC"
     scheduler: CaseScheduler = Field(default_factory=lambda: CaseScheduler.model_validate({}))
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,14 +148,25 @@ def read_case(path: str | Path) -> CaseSetup:
     except ValidationError as error:
         lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from error
-    if case.enable_prefix_caching:
-        raise ConfigError(
-            f"{path}: enable_prefix_caching: this release simulates vLLM with prefix caching off; "
-            'set "enable_prefix_caching": false'
-        )
     if case.kv_cache_layout != "LBNHC":
         raise ConfigError(f"{path}: kv_cache_layout: only LBNHC, vLLM's default, is simulated")
     return _setup(case)
+
+
+def prompt_tokens(case: Case, slot: int) -> npt.NDArray[np.int64]:
+    """Prompt and output of a request as the recordings have them.
+
+    Token ``i`` of a run is a fixed function of the run's seed and ``i``; the output of request
+    number ``r`` is the run with seed 900,000 + r.
+    """
+    request = case.requests[slot]
+    runs = [*request.prompt, (OUTPUT_SEED + slot, request.output_len)]
+    return np.concatenate([_run(seed, length) for seed, length in runs])
+
+
+def _run(seed: int, length: int) -> npt.NDArray[np.int64]:
+    place = np.arange(length, dtype=np.int64)
+    return 10 + (seed * 1_000_003 + place * 7_919 + place * place % 8_191) % 30_000
 
 
 def _setup(case: Case) -> CaseSetup:

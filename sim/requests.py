@@ -55,9 +55,15 @@ class Requests:
         """Output tokens scheduled but not yet known (async scheduling)."""
         self.chunk = _zeros(count)
         """Tokens of the last step that served the request."""
+        self.junction = _zeros(count)
+        """Prefix that some kind cached when another did not (vLLM's ``shared_prefix_boundary``)."""
+        self.hit = _zeros(count, NEVER)
+        """Tokens found in the prefix cache at the first admission."""
         self.preemptions = _zeros(count)
         self.recomputed = _zeros(count)
         """Tokens thrown away by preemption."""
+        self.lost = _zeros(count)
+        """Of ``recomputed``, tokens of the last preemption, until the request runs again."""
         self.scheduled_ns = _zeros(count, NEVER)
         self.first_token_ns = _zeros(count, NEVER)
         self.last_token_ns = _zeros(count, NEVER)

@@ -10,8 +10,9 @@ from typing import Literal
 
 from ..configs.errors import InvariantError
 from ..policies.base import Pages
-from .requests import Requests, Status
-from .tables import BlockTables
+from .chunks import cut_at_states
+from .requests import NEVER, Requests, Status
+from .tables import Hit, Tables
 from .waiting import FCFSQueue, PriorityQueue, WaitingQueue
 
 
@@ -28,6 +29,10 @@ class SchedulerConfig:
     long_prefill_token_threshold: int = 0
     enable_chunked_prefill: bool = True
     async_scheduling: bool = False
+    state_block_size: int = 0
+    """Tokens between recurrent states that are cached; 0 where none are."""
+    state_hash_size: int = 0
+    """Tokens between places where a hit may end inside such a block; 0 where it may not."""
 
     @property
     def concurrent_batches(self) -> int:
@@ -48,7 +53,8 @@ class Batch:
     """Slot -> tokens computed in this step, in the order they were scheduled."""
     sampled: list[int] = field(default_factory=list[int])
     """Slots whose prompt is complete: each of them gets one output token."""
-    admitted: list[int] = field(default_factory=list[int])
+    admitted: dict[int, int] = field(default_factory=dict[int, int])
+    """Slot -> tokens that the prefix cache had, in the order of admission."""
     preempted: list[int] = field(default_factory=list[int])
     refused: Pages | None = None
     """Need of the waiting request that did not fit, if that ended the step's admissions."""
@@ -57,7 +63,7 @@ class Batch:
 class Scheduler:
     """Continuous batching with chunked prefill and preemption by recomputation."""
 
-    def __init__(self, requests: Requests, tables: BlockTables, config: SchedulerConfig) -> None:
+    def __init__(self, requests: Requests, tables: Tables, config: SchedulerConfig) -> None:
         self.config = config
         self.requests = requests
         self.tables = tables
@@ -80,11 +86,13 @@ class Scheduler:
     def schedule(self) -> Batch:
         """Decide the next step and take its pages; computed tokens advance at once."""
         batch = Batch()
+        self.tables.begin_step()
         several = len(self.running) + len(self.waiting) > 1
         threshold = self.config.long_prefill_token_threshold if several else 0
         budget = self._schedule_running(batch, self.config.max_num_batched_tokens, threshold)
         if not batch.preempted:
             self._schedule_waiting(batch, budget, threshold)
+        self.tables.end_step()
         self._advance(batch)
         return batch
 
@@ -123,7 +131,8 @@ class Scheduler:
         new = requests.prompt[slot] + requests.output[slot] + placeholders - computed
         if 0 < threshold < new:
             new = threshold
-        return min(new, budget, self.config.max_model_len - computed - 1)
+        new = min(new, budget, self.config.max_model_len - computed - 1)
+        return self._cut_at_states(slot, computed, new, requests.junction[slot])
 
     def _victim(self) -> int:
         """The running request to preempt: the last one, or the least important, latest one."""
@@ -135,6 +144,7 @@ class Scheduler:
         requests = self.requests
         self.tables.free(slot)
         requests.recomputed[slot] += requests.computed[slot]
+        requests.lost[slot] = requests.computed[slot]
         requests.computed[slot] = 0
         requests.stale[slot] = requests.in_flight[slot]
         requests.placeholders[slot] = 0
@@ -152,37 +162,45 @@ class Scheduler:
                 # Its output from before the preemption is still in flight.
                 passed_over.append(self.waiting.pop())
                 continue
-            new = self._first_chunk(slot, budget, threshold)
+            hit = self.tables.look_up(slot)
+            requests.junction[slot] = hit.junction
+            new = self._first_chunk(slot, hit, budget, threshold)
             if not new:
                 break
-            batch.refused = self.lacking(slot, new)
+            batch.refused = self.lacking(slot, hit, new)
             if batch.refused is not None:
                 break
-            if not self.tables.allocate(slot, new):
+            if not self.tables.allocate(slot, new, hit):
                 raise InvariantError("the carving says that pages fit and then refuses them")
             self.waiting.pop()
             requests.status[slot] = Status.RUNNING
             self.running.append(slot)
+            self._count_hit(slot, hit.tokens)
             batch.tokens[slot] = new
-            batch.admitted.append(slot)
+            batch.admitted[slot] = hit.tokens
             budget -= new
         for slot in reversed(passed_over):
             self.waiting.prepend(slot)
 
-    def lacking(self, slot: int, new: int) -> Pages | None:
+    def _count_hit(self, slot: int, tokens: int) -> None:
+        """Start a request behind the tokens that are cached."""
+        requests = self.requests
+        if requests.hit[slot] == NEVER:
+            requests.hit[slot] = tokens
+        # After a preemption the hit is not computed again.
+        requests.recomputed[slot] -= min(tokens, requests.lost[slot])
+        requests.lost[slot] = 0
+        requests.computed[slot] = tokens
+
+    def lacking(self, slot: int, hit: Hit, new: int) -> Pages | None:
         """The need of a waiting request with a first chunk of ``new``, if it does not fit. Pure.
 
         The whole prompt must fit (``scheduler_reserve_full_isl``) above the watermark, which does
         not apply while nothing runs.
         """
-        carving = self.tables.carving
         watermark = self.config.watermark if self.running else 0.0
-        if self.config.scheduler_reserve_full_isl:
-            whole = self.tables.admission_need(slot, self.requests.num_tokens(slot))
-            if not carving.fits(whole, watermark):
-                return whole
-        need = self.tables.chunk_need(slot, new)
-        return None if carving.fits(need, watermark) else need
+        whole = self.config.scheduler_reserve_full_isl
+        return self.tables.lacking(slot, hit, new, watermark, whole)
 
     def would_admit(self) -> bool:
         """Whether a step of pure decodes would admit the first waiting request. Pure."""
@@ -191,17 +209,32 @@ class Scheduler:
         if full or budget <= 0 or not len(self.waiting):
             return False
         slot = self.waiting.peek()
-        new = self._first_chunk(slot, budget, self.config.long_prefill_token_threshold)
-        return new > 0 and self.lacking(slot, new) is None
+        hit = self.tables.look_up(slot)
+        new = self._first_chunk(slot, hit, budget, self.config.long_prefill_token_threshold)
+        return new > 0 and self.lacking(slot, hit, new) is None
 
-    def _first_chunk(self, slot: int, budget: int, threshold: int) -> int:
-        """Tokens of a waiting request's first chunk; 0 if its prompt must not be cut and is."""
-        new = self.requests.num_tokens(slot)
+    def _first_chunk(self, slot: int, hit: Hit, budget: int, threshold: int) -> int:
+        """Tokens of a waiting request's first chunk; 0 if it must wait for more budget."""
+        new = self.requests.num_tokens(slot) - hit.tokens
         if 0 < threshold < new:
             new = threshold
         if not self.config.enable_chunked_prefill and new > budget:
             return 0
-        return min(new, budget)
+        return self._cut_at_states(slot, hit.tokens, min(new, budget), hit.junction)
+
+    def _cut_at_states(self, slot: int, start: int, new: int, junction: int) -> int:
+        """Shorten a chunk of a prompt so that it ends where a recurrent state is kept."""
+        if self.config.state_block_size == 0:
+            return new
+        requests = self.requests
+        return cut_at_states(
+            start,
+            new,
+            prompt=requests.prompt[slot],
+            num_tokens=requests.num_tokens(slot),
+            junction=junction,
+            config=self.config,
+        )
 
     def _advance(self, batch: Batch) -> None:
         requests = self.requests
@@ -235,6 +268,9 @@ class Scheduler:
         requests.output[slot] += 1
         if not requests.stale[slot] and requests.placeholders[slot] > 0:
             requests.placeholders[slot] -= 1
+            if requests.status[slot] == Status.RUNNING:
+                # What the next step had to leave out because this token was not known.
+                self.tables.commit(slot, requests.computed[slot] - requests.in_flight[slot])
         return self.is_done(slot)
 
     def is_done(self, slot: int) -> bool:

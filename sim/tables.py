@@ -5,6 +5,7 @@ needs, which pages expired, and in which order both happen. Where the pages lie 
 """
 
 from array import array
+from typing import NamedTuple, Protocol
 
 from ..configs.errors import InvariantError
 from ..configs.specs import STATE_KINDS
@@ -13,6 +14,54 @@ from ..policies.demand import admission_pages, demand, expired, most_pages
 from .requests import Requests, Status
 
 FOREVER = 1 << 62
+
+
+class Hit(NamedTuple):
+    """What a lookup in the prefix cache found for a request."""
+
+    tokens: int
+    """Tokens that need not be computed."""
+    junction: int
+    """Longest prefix that some kind caches, if that is longer; 0 if not."""
+
+
+NO_HIT = Hit(0, 0)
+
+
+class Tables(Protocol):
+    """What the scheduler asks of block tables, with a prefix cache or without."""
+
+    def begin_step(self) -> None:
+        """Called before the first decision of a step."""
+        ...
+
+    def end_step(self) -> None:
+        """Called after the last decision of a step."""
+        ...
+
+    def look_up(self, slot: int) -> Hit:
+        """Longest cached prefix of a waiting request. Pure."""
+        ...
+
+    def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
+        """Pages of a waiting request if ``hit`` and ``new`` tokens do not fit, else None. Pure.
+
+        ``hit`` is what ``look_up`` just said. ``whole``: all its tokens must fit, capped by what
+        recycling kinds hold at once. ``watermark``: share of the pool to be left.
+        """
+        ...
+
+    def allocate(self, slot: int, new: int, hit: Hit = NO_HIT) -> bool:
+        """Give back what expired, then hold ``hit`` and the pages of ``new`` tokens, or nothing."""
+        ...
+
+    def commit(self, slot: int, tokens: int) -> None:
+        """The first ``tokens`` of a running request are computed and known: cache full blocks."""
+        ...
+
+    def free(self, slot: int) -> None:
+        """Give back everything."""
+        ...
 
 
 class BlockTables:
@@ -34,11 +83,35 @@ class BlockTables:
         self._max_in_flight = max_in_flight_tokens
         self._max_model_len = max_model_len
         # Groups that grow alike have tables of equal length: counted once per such class.
-        self.classes, self.class_of = _growth_classes(groups)
+        self.classes, self.class_of = growth_classes(groups)
         zeros = array("q", [0]) * len(requests)
         self.allocated = tuple(array("q", zeros) for _ in self.classes)
         self.expired = tuple(array("q", zeros) for _ in self.classes)
         self._quiet_until = array("q", zeros)
+
+    def begin_step(self) -> None:
+        """See Tables."""
+
+    def end_step(self) -> None:
+        """See Tables."""
+
+    def look_up(self, slot: int) -> Hit:
+        """See Tables. Nothing is cached."""
+        del slot
+        return NO_HIT
+
+    def commit(self, slot: int, tokens: int) -> None:
+        """See Tables. Nothing is cached."""
+
+    def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
+        """See Tables."""
+        del hit
+        if whole:
+            need = self.admission_need(slot, self._requests.num_tokens(slot))
+            if not self.carving.fits(need, watermark):
+                return need
+        need = self.chunk_need(slot, new)
+        return None if self.carving.fits(need, watermark) else need
 
     def admission_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """Pages, per group, that a sequence of ``tokens`` must find free before it starts."""
@@ -69,11 +142,12 @@ class BlockTables:
             for group, allocated in zip(self.classes, self.allocated, strict=True)
         ]
 
-    def allocate(self, slot: int, new: int) -> bool:
+    def allocate(self, slot: int, new: int, hit: Hit = NO_HIT) -> bool:
         """Give back what expired, then take the pages of ``new`` more tokens, all or nothing.
 
         What expired stays given back even if the rest is refused, as in vLLM.
         """
+        del hit
         computed = self._requests.computed[slot]
         if computed + new <= self._quiet_until[slot]:
             return True
@@ -144,7 +218,7 @@ class BlockTables:
                     )
 
 
-def _growth_classes(
+def growth_classes(
     groups: tuple[PageGroup, ...],
 ) -> tuple[tuple[PageGroup, ...], tuple[int, ...]]:
     """One representative per way to grow, and for each group the number of its class."""

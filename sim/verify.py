@@ -5,7 +5,6 @@ tokens, both queues, preemptions, free blocks and blocks per group, then totals.
 """
 
 import json
-import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,13 +13,14 @@ from typing import Any, cast
 
 from ..configs.errors import ConfigError
 from ..policies.base import GroupingContext, PageGroup
-from ..policies.carving.single import SinglePool
+from ..policies.caching.rules import cache_rules
 from ..policies.demand import admission_pages
 from ..policies.grouping.vllm import vllm, vllm_nohybrid
-from .cases import CaseSetup, read_case
+from .cached_tables import CachedBlockTables
+from .cases import CaseSetup, prompt_tokens, read_case
+from .prefix_keys import TokenKeys
 from .requests import Requests
 from .scheduler import Batch, Scheduler
-from .tables import BlockTables
 
 Log = dict[str, Any]
 MISSING = "(missing)"
@@ -48,27 +48,39 @@ class CaseReplay:
         context = GroupingContext(block_size=case.block_size, max_model_len=case.max_model_len)
         self.setup = setup
         self.groups = grouping(setup.specs, context)
-        self.pool = SinglePool(self.groups, case.kv_bytes)
+        self.rules = cache_rules(
+            self.groups, enabled=case.enable_prefix_caching, retention=case.retention_interval
+        )
+        self.page_bytes = self.groups[0].page_bytes
+        self.num_pages = case.kv_bytes // self.page_bytes
         self.requests = Requests(
             arrival_ns=range(len(case.requests)),
             prompt_tokens=(sum(n for _, n in r.prompt) for r in case.requests),
             max_tokens=(r.output_len for r in case.requests),
             priority=(r.priority for r in case.requests),
         )
-        self.tables = BlockTables(
+        config = replace(setup.scheduler, **self.rules.state_blocks())
+        self.tables = CachedBlockTables(
             self.requests,
-            self.groups,
-            self.pool,
-            max_in_flight_tokens=setup.scheduler.max_in_flight_tokens,
+            self.rules,
+            TokenKeys(lambda slot: prompt_tokens(case, slot), self._longest()),
+            num_pages=self.num_pages,
+            max_num_seqs=config.max_num_seqs,
+            max_in_flight_tokens=config.max_in_flight_tokens,
             max_model_len=case.max_model_len,
         )
-        self.scheduler = Scheduler(self.requests, self.tables, setup.scheduler)
+        self.scheduler = Scheduler(self.requests, self.tables, config)
         order = range(len(case.requests))
         self.pending = deque(sorted(order, key=lambda i: case.requests[i].arrival_step))
         self.finish_step: dict[str, int] = {}
         self.first_hits: dict[str, int] = {}
         self.steps: list[Log] = []
         self.stalled_at: int | None = None
+
+    def _longest(self) -> int:
+        requests = self.requests
+        both = zip(requests.prompt, requests.max_tokens, strict=True)
+        return max((prompt + most for prompt, most in both), default=0)
 
     def run(self) -> Log:
         """Replay to the end and return the log."""
@@ -110,9 +122,9 @@ class CaseReplay:
 
     def _record(self, step: int, batch: Batch) -> Log:
         ids = self.setup.ids
-        admitted = {ids[slot]: 0 for slot in batch.admitted}
-        for request_id in admitted:
-            self.first_hits.setdefault(request_id, 0)
+        admitted = {ids[slot]: hit for slot, hit in batch.admitted.items()}
+        for request_id, hit in admitted.items():
+            self.first_hits.setdefault(request_id, hit)
         record: Log = {
             "step": step,
             "scheduled": {ids[slot]: new for slot, new in batch.tokens.items()},
@@ -120,8 +132,8 @@ class CaseReplay:
             "waiting": [ids[slot] for slot in self.scheduler.waiting],
             "preempted": sorted(ids[slot] for slot in batch.preempted),
             "admitted_hit_tokens": admitted,
-            "free_blocks": self.pool.free_count,
-            "cached_blocks": 0,
+            "free_blocks": self.tables.free_count,
+            "cached_blocks": self.tables.num_keys,
             "group_blocks": [self.tables.held(index) for index in range(len(self.groups))],
             "finished": [],
         }
@@ -147,15 +159,14 @@ class CaseReplay:
 
     def _config(self) -> Log:
         groups, case = self.groups, self.setup.case
-        block_size = math.lcm(*(group.block_size for group in groups))
         need = sum(self._longest_request_pages(group) for group in groups)
-        concurrency = self.pool.num_pages / need
+        concurrency = self.num_pages / need
         return {
-            "num_blocks": self.pool.num_pages,
-            "bytes_per_block": case.kv_bytes // self.pool.num_pages,
-            "tensor_bytes": self.pool.num_pages * self.pool.page_bytes,
-            "scheduler_block_size": block_size,
-            "hash_block_size": block_size,
+            "num_blocks": self.num_pages,
+            "bytes_per_block": case.kv_bytes // self.num_pages,
+            "tensor_bytes": self.num_pages * self.page_bytes,
+            "scheduler_block_size": self.rules.scheduler_block_size,
+            "hash_block_size": self.rules.hash_block_size,
             "max_concurrency": round(concurrency, 6),
             "capacity_tokens_at_max_model_len": int(concurrency * case.max_model_len),
             "groups": [self._describe(group) for group in groups],
@@ -177,12 +188,22 @@ class CaseReplay:
 
     def _longest_request_pages(self, group: PageGroup) -> int:
         case, scheduler = self.setup.case, self.setup.scheduler
-        if group.kind == "mamba":
-            return 1
+        if group.kind == "mamba" and group.spec is not None:
+            states = 2 if group.spec.mamba_cache_mode == "align" else 1
+            return states + group.spec.num_speculative_blocks
         length = case.max_model_len
         if group.kind in ("sliding_window", "chunked_local"):
             return admission_pages(group, 1 << 60, 0, scheduler.max_in_flight_tokens, length)
         return admission_pages(group, length, 0, scheduler.max_in_flight_tokens, length)
+
+
+_TOTALS = (
+    "total_steps",
+    "total_scheduled_tokens",
+    "preemptions",
+    "finish_step",
+    "first_admission_hit_tokens",
+)
 
 
 def read_golden(path: str | Path) -> Log:
@@ -210,7 +231,7 @@ def differences(ours: Log, golden: Log) -> Iterator[str]:
                 yield f"step {mine['step']}: {key}: ours {mine.get(key)!r}, golden {theirs[key]!r}"
     if len(ours["steps"]) != len(golden["steps"]):
         yield f"number of steps: ours {len(ours['steps'])}, golden {len(golden['steps'])}"
-    for key in ("total_steps", "total_scheduled_tokens", "preemptions", "finish_step"):
+    for key in _TOTALS:
         if key in golden and ours[key] != golden[key]:
             yield f"{key}: ours {ours[key]!r}, golden {golden[key]!r}"
     for key, value in golden.get("config", {}).items():

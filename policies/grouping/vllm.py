@@ -90,7 +90,8 @@ def _merge_key(spec: KVCacheSpec) -> tuple[object, ...]:
     """What must agree: a window only where pages are recycled by it."""
     family = "mla" if spec.kind in _MLA else spec.grows_as
     window = 0 if spec.grows_as == "full" else spec.window
-    return family, window, spec.block_size, spec.shape, spec.page_size_padded
+    size = (spec.block_size, spec.shape, spec.page_size_padded)
+    return family, window, size, spec.mamba_cache_mode, spec.num_speculative_blocks
 
 
 def _uniform_type(specs: Specs) -> bool:
@@ -180,4 +181,5 @@ def _page_group(index: int, group: Specs, page_bytes: int) -> PageGroup:
         layers=tuple(spec.layer for spec in group),
         window=0 if first.grows_as == "full" else first.window,
         source="cross" if first.kind == "cross" else "text",
+        spec=first,
     )

@@ -1,0 +1,158 @@
+"""Recurrent states kept at block boundaries (vLLM 0.33, ``MambaManager`` in mode ``align``).
+
+A request holds the state that it writes and, until that one is computed, the one before it: table
+entries in between are NULL. A state inside a block that others may hit is copied before it changes.
+"""
+
+from .compiled import compiled
+from .layout import (
+    BLOCK,
+    ENTRY,
+    GROUP,
+    KEY,
+    LAST_STATE,
+    LENGTH,
+    NONE,
+    NULL,
+    REFS,
+    RETIRED,
+    SHARED_AT,
+    SHARED_PAGE,
+    SIBLING,
+    SPECULATIVE,
+    STARTED,
+    TOKENS,
+    Arrays,
+    IntArray,
+)
+from .queue import insert, is_fresh, keep_for_copy, pop, release
+from .retention import forget_page, renew
+
+
+@compiled
+def is_not_computed_yet(arrays: Arrays, group: int, page: int) -> bool:
+    """Whether the state on ``page`` is only written in this step."""
+    if page == NULL or arrays.pages[ENTRY, page] == NONE:
+        return False
+    key = arrays.entries[KEY, arrays.pages[ENTRY, page]]
+    return is_fresh(arrays.entries, arrays.buckets, key, group, arrays.counters)
+
+
+@compiled
+def states_needed(
+    arrays: Arrays,
+    group: int,
+    marks: IntArray,
+    found: IntArray,
+    length: int,
+    hit: int,
+    tokens: int,
+) -> int:
+    """Pages that must be free; more than there are if the hit is not computed yet."""
+    if length and is_not_computed_yet(arrays, group, found[group, length - 1]):
+        return arrays.pages.shape[1]
+    block, speculative = arrays.rules[BLOCK, group], arrays.rules[SPECULATIVE, group]
+    need = -(-tokens // block) + speculative - length - marks[LENGTH, group]
+    copies = 0
+    if (length and hit % block) or marks[SHARED_AT, group] != NONE:
+        copies = 1
+        need = max(need, 0) + 1
+    most = 1 + copies + (0 if marks[STARTED, group] else speculative)
+    return max(min(need, most), 0)
+
+
+@compiled
+def trim_states(
+    arrays: Arrays, group: int, table: IntArray, marks: IntArray, past: int, processed: int
+) -> None:
+    """Give back states before block ``past``, then the last one if a later one is computed."""
+    front = arrays.pages.shape[1] - 1
+    if past > marks[RETIRED, group]:
+        for index in range(past - 1, marks[RETIRED, group] - 1, -1):
+            if table[group, index] != NULL:
+                front = release(arrays.pages, arrays.counters, table[group, index], front)
+                table[group, index] = NULL
+        marks[RETIRED, group] = past
+    last = marks[LAST_STATE, group]
+    if last == NONE or last >= -(-processed // arrays.rules[BLOCK, group]) - 1:
+        return
+    if table[group, last] != NULL:
+        end = arrays.pages.shape[1] - 1
+        release(arrays.pages, arrays.counters, table[group, last], end)
+        table[group, last] = NULL
+
+
+@compiled
+def move_keys(arrays: Arrays, source: int, target: int) -> None:
+    """Let ``target`` answer for what ``source`` was keyed for."""
+    tokens = arrays.pages[TOKENS, source]
+    entry = arrays.pages[ENTRY, source]
+    while entry != NONE:
+        insert(
+            arrays.pages,
+            arrays.entries,
+            arrays.buckets,
+            arrays.counters,
+            arrays.entries[KEY, entry],
+            arrays.entries[GROUP, entry],
+            target,
+            tokens,
+        )
+        entry = arrays.entries[SIBLING, entry]
+    forget_page(arrays, source)
+
+
+@compiled
+def copy_shared(arrays: Arrays, group: int, table: IntArray, marks: IntArray, page: int) -> None:
+    """Copy a state that others may hit to ``page`` before it changes.
+
+    A request that wrote it keeps its page and leaves the copy to the cache; one that hit it goes on
+    with the copy.
+    """
+    source = marks[SHARED_PAGE, group]
+    if marks[STARTED, group]:
+        move_keys(arrays, source, page)
+        renew(arrays, page)
+        arrays.pages[REFS, source] += 1
+    else:
+        table[group, marks[SHARED_AT, group]] = page
+        arrays.pages[REFS, page] += 1
+    keep_for_copy(arrays.counters, arrays.pending, source, page)
+    marks[SHARED_AT, group] = NONE
+
+
+@compiled
+def make_room(rules: IntArray, group: int, table: IntArray, marks: IntArray, current: int) -> None:
+    """Move the end of the table to block ``current``: NULL before it, spare pages behind it."""
+    length, speculative = marks[LENGTH, group], rules[SPECULATIVE, group]
+    if marks[STARTED, group]:
+        marks[LAST_STATE, group] = length - 1 - speculative
+    elif length:
+        marks[LAST_STATE, group] = length - 1
+    end = max(length, current)
+    table[group, length:end] = NULL
+    if marks[STARTED, group]:
+        for index in range(length - speculative, min(length, current)):
+            table[group, end] = table[group, index]
+            table[group, index] = NULL
+            end += 1
+    marks[LENGTH, group] = end
+
+
+@compiled
+def grow_states(arrays: Arrays, group: int, table: IntArray, marks: IntArray, tokens: int) -> None:
+    """Take a page for the state that ``tokens`` end in, and one for a copy if one is due."""
+    rules = arrays.rules
+    blocks = -(-tokens // rules[BLOCK, group]) + rules[SPECULATIVE, group]
+    shared = marks[SHARED_AT, group] != NONE
+    if blocks > marks[LENGTH, group] or shared:
+        make_room(rules, group, table, marks, blocks - rules[SPECULATIVE, group] - 1)
+        if shared:
+            page = pop(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group)
+            copy_shared(arrays, group, table, marks, page)
+        for index in range(marks[LENGTH, group], blocks):
+            table[group, index] = pop(
+                arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group
+            )
+            marks[LENGTH, group] = index + 1
+    marks[STARTED, group] = 1

@@ -1,0 +1,287 @@
+"""Block tables whose full blocks stay in the pool as a prefix cache: vLLM's ``KVCacheManager``.
+
+Pages have an identity here, unlike in ``tables.py``: they are shared, keyed, and evicted in the
+order of one free queue. What happens to them is in ``policies/caching``, compiled; this class keeps
+one table per request and decides nothing.
+"""
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..configs.errors import InvariantError
+from ..configs.specs import cdiv
+from ..policies.base import Pages
+from ..policies.caching import blocks, hits, layout, queue
+from ..policies.caching.layout import Arrays, IntArray
+from ..policies.caching.rules import CacheRules, rule_arrays
+from ..policies.demand import admission_pages, demand, most_pages
+from .prefix_keys import PrefixKeys
+from .requests import Requests
+from .tables import NO_HIT, Hit, growth_classes
+
+
+@dataclass(slots=True)
+class _Table:
+    """What one request holds: pages by group and block, and how far each group is filled."""
+
+    pages: IntArray
+    marks: IntArray
+
+
+class CachedBlockTables:
+    """Block tables over one pool of equal pages; see ``Tables`` for the methods."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        rules: CacheRules,
+        keys: PrefixKeys,
+        *,
+        num_pages: int,
+        max_num_seqs: int,
+        max_in_flight_tokens: int,
+        max_model_len: int,
+    ) -> None:
+        """``num_pages`` includes the null page."""
+        self.groups = rules.groups
+        self.rules = rules
+        self.num_pages = num_pages
+        self.arrays = _make_arrays(
+            rules, num_pages, max_num_seqs, max_in_flight_tokens, max_model_len
+        )
+        self.classes, self.class_of = growth_classes(self.groups)
+        zeros = array("q", [0]) * len(requests)
+        self.allocated = tuple(array("q", zeros) for _ in self.classes)
+        self.expired = tuple(array("q", zeros) for _ in self.classes)
+        self._first_of = [self.class_of.index(index) for index in range(len(self.classes))]
+        self._requests = requests
+        self._keys = keys
+        self._limits = (max_in_flight_tokens, max_model_len)
+        self._tables: dict[int, _Table] = {}
+        self._known_keys: dict[int, IntArray] = {}
+        self._width = 0
+        self._found = np.zeros((len(self.groups), 0), dtype=np.int64)
+        self._lengths = np.zeros(len(self.groups), dtype=np.int64)
+        self._found_for = -1
+        even = all(group.block_size == rules.hash_block_size for group in self.groups)
+        self._may_rest = even and not rules.has_aligned_states
+        self._quiet_until = array("q", zeros)
+        self._next_key = array("q", zeros)
+
+    @property
+    def free_count(self) -> int:
+        """Pages that nobody holds, cached ones included."""
+        return int(self.arrays.counters[layout.FREE])
+
+    @property
+    def num_keys(self) -> int:
+        """Distinct contents that a lookup could find."""
+        return int(self.arrays.counters[layout.KEYS])
+
+    def held(self, group: int) -> int:
+        """Pages of a group that some request holds, each counted once."""
+        return int(self.arrays.counters[layout.HELD + group])
+
+    def begin_step(self) -> None:
+        """A new step: what was written in the last one can be hit."""
+        self.arrays.counters[layout.STEP] += 1
+
+    def end_step(self) -> None:
+        """All decisions of the step are made."""
+        if self.arrays.counters[layout.PENDING]:
+            queue.end_step(self.arrays.pages, self.arrays.counters, self.arrays.pending)
+
+    def look_up(self, slot: int) -> Hit:
+        """Longest cached prefix of a waiting request, at least one token short of its whole."""
+        if not self.rules.enabled:
+            return NO_HIT
+        tokens = self._requests.num_tokens(slot)
+        self._make_room(slot)
+        keys = self._keys_of(slot)
+        hit, longest = hits.longest_hit(self.arrays, keys, tokens - 1, self._found, self._lengths)
+        self._found_for = slot
+        return Hit(int(hit), int(longest) if longest > hit else 0)
+
+    def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
+        """See Tables."""
+        reserve = int(watermark * self.num_pages)
+        marks = layout.make_marks(len(self.groups))
+        free = self.free_count
+        if whole:
+            tokens = min(self._requests.num_tokens(slot), self._limits[1])
+            if self._pages_needed(marks, hit, tokens, cap=True) + reserve > free:
+                return self.admission_need(slot, tokens)
+        tokens = min(hit.tokens + new, self._limits[1])
+        if self._pages_needed(marks, hit, tokens, cap=False) + reserve > free:
+            return self._need(slot, tokens)
+        return None
+
+    def _pages_needed(self, marks: IntArray, hit: Hit, tokens: int, *, cap: bool) -> int:
+        if not hit.tokens:
+            self._lengths[:] = 0
+        return int(
+            blocks.pages_needed(
+                self.arrays, marks, self._found, self._lengths, hit.tokens, tokens, cap
+            )
+        )
+
+    def allocate(self, slot: int, new: int, hit: Hit = NO_HIT) -> bool:
+        """See Tables."""
+        requests = self._requests
+        end = requests.computed[slot] + hit.tokens + new
+        if end <= self._quiet_until[slot]:
+            return True
+        table = self._tables.get(slot) or self._new_table(slot)
+        if hit.tokens:
+            if self._found_for != slot:
+                raise InvariantError(f"request {slot} takes a hit that was found for another")
+        else:
+            self._lengths[:] = 0
+        done = blocks.allocate(
+            self.arrays,
+            self._keys_of(slot),
+            table.pages,
+            table.marks,
+            self._found,
+            self._lengths,
+            hit.tokens,
+            min(end, self._limits[1]),
+            max(0, requests.computed[slot] + hit.tokens - requests.in_flight[slot]),
+            0,
+            requests.prompt[slot],
+            requests.junction[slot],
+            min(end, requests.num_tokens(slot)),
+        )
+        self._note(slot, table.marks)
+        return bool(done)
+
+    def commit(self, slot: int, tokens: int) -> None:
+        """See Tables."""
+        if tokens < self._next_key[slot]:
+            return
+        table = self._tables[slot]
+        blocks.commit(
+            self.arrays,
+            self._keys_of(slot),
+            table.pages,
+            table.marks,
+            self._requests.prompt[slot],
+            self._requests.junction[slot],
+            tokens,
+        )
+        self._note(slot, table.marks)
+
+    def free(self, slot: int) -> None:
+        """Give back everything; what is keyed stays cached until its page is taken."""
+        table = self._tables.pop(slot, None)
+        self._known_keys.pop(slot, None)
+        if table is None:
+            return
+        blocks.free(self.arrays, table.pages, table.marks)
+        for allocated, expired in zip(self.allocated, self.expired, strict=True):
+            allocated[slot] = expired[slot] = 0
+        self._quiet_until[slot] = self._next_key[slot] = 0
+
+    def _note(self, slot: int, marks: IntArray) -> None:
+        """Copy the lengths that others read, and how long nothing will change."""
+        for index, first in enumerate(self._first_of):
+            self.allocated[index][slot] = marks[layout.LENGTH, first]
+            self.expired[index][slot] = marks[layout.NULLS, first]
+        if self._may_rest:
+            self._next_key[slot] = min(
+                (int(marks[layout.CACHED, index]) + 1) * self.groups[index].block_size
+                for index in self._first_of
+            )
+            self._quiet_until[slot] = self._next_change(marks, self._next_key[slot] - 1)
+
+    def _next_change(self, marks: IntArray, quiet: int) -> int:
+        """Sequence length up to which no page is needed, none expires and none gets a key."""
+        for index in self._first_of:
+            group = self.groups[index]
+            block = group.block_size
+            quiet = min(quiet, int(marks[layout.LENGTH, index]) * block)
+            past = (int(marks[layout.NULLS, index]) + 1) * block
+            if group.kind == "sliding_window":
+                quiet = min(quiet, past + group.window - 1)
+            elif group.kind == "chunked_local":
+                quiet = min(quiet, cdiv(past, group.window) * group.window)
+            elif group.kind != "full":
+                quiet = min(quiet, past)
+        return quiet
+
+    def _longest(self, slot: int) -> int:
+        requests = self._requests
+        return min(requests.prompt[slot] + requests.max_tokens[slot], self._limits[1])
+
+    def _blocks(self, tokens: int) -> int:
+        """Entries that the longest table needs."""
+        spare = max(spec.num_speculative_blocks for spec in self.rules.specs)
+        return cdiv(tokens, min(group.block_size for group in self.groups)) + spare + 1
+
+    def _new_table(self, slot: int) -> _Table:
+        shape = (len(self.groups), self._blocks(self._longest(slot)))
+        table = _Table(np.zeros(shape, dtype=np.int64), layout.make_marks(len(self.groups)))
+        self._tables[slot] = table
+        return table
+
+    def _make_room(self, slot: int) -> None:
+        """Let the scratch for lookups hold the longest table."""
+        width = self._blocks(self._longest(slot))
+        if width > self._width:
+            self._width = 2 * width
+            self._found = np.zeros((len(self.groups), self._width), dtype=np.int64)
+
+    def _keys_of(self, slot: int) -> IntArray:
+        """Keys of the tokens that are known."""
+        if not self.rules.enabled:
+            return _NO_KEYS
+        unit = self.rules.hash_block_size
+        keys = self._known_keys.get(slot)
+        if keys is None:
+            keys = self._known_keys[slot] = self._keys.of(slot, unit)
+        return keys[: self._requests.num_tokens(slot) // unit]
+
+    def admission_need(self, slot: int, tokens: int) -> tuple[int, ...]:
+        """See Tables."""
+        cross = self._requests.cross[slot]
+        return self._per_group(
+            [admission_pages(g, tokens, cross, *self._limits) for g in self.classes]
+        )
+
+    def most_need(self, slot: int, tokens: int) -> tuple[int, ...]:
+        """See Tables."""
+        cross = self._requests.cross[slot]
+        return self._per_group([most_pages(g, tokens, cross, *self._limits) for g in self.classes])
+
+    def _need(self, slot: int, tokens: int) -> tuple[int, ...]:
+        cross = self._requests.cross[slot]
+        return self._per_group([demand(g, tokens, cross) for g in self.classes])
+
+    def _per_group(self, by_class: list[int]) -> tuple[int, ...]:
+        return tuple([by_class[index] for index in self.class_of])
+
+
+_NO_KEYS = np.zeros(0, dtype=np.int64)
+
+
+def _make_arrays(
+    rules: CacheRules,
+    num_pages: int,
+    max_num_seqs: int,
+    max_in_flight_tokens: int,
+    max_model_len: int,
+) -> Arrays:
+    columns, settings = rule_arrays(
+        rules, max_in_flight_tokens=max_in_flight_tokens, max_model_len=max_model_len
+    )
+    finest = rules.hash_block_size if rules.enabled else 1
+    ratio = max(group.block_size for group in rules.groups) // finest if rules.enabled else 1
+    return layout.make_arrays(
+        num_pages,
+        columns,
+        settings,
+        keys_per_page=max(1, ratio),
+        max_pending=4 * len(rules.groups) * (max_num_seqs + 1),
+    )

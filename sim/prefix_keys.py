@@ -1,0 +1,83 @@
+"""Keys of prefixes: equal keys mean equal tokens up to the same place.
+
+A key stands for the whole sequence up to a multiple of the hash block, as vLLM's chained block
+hashes do (``v1/core/kv_cache_utils.py``).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..traces import Trace
+
+IntArray = npt.NDArray[np.int64]
+
+
+class PrefixKeys(Protocol):
+    """Where the keys of a run come from."""
+
+    def of(self, slot: int, unit: int) -> IntArray:
+        """Keys of all prefixes of ``unit``, 2 ``unit``, ... tokens of a request's longest sequence.
+
+        The sequence is the prompt and everything it may generate; who asks cuts the rest off.
+        """
+        ...
+
+
+class TraceKeys:
+    """Keys from the hash ids of a trace, whose ids stand for a block and everything before it.
+
+    A prefix that ends inside a block of the trace takes that block's id: two requests that part
+    within a block share nothing of it. Generated tokens, and prompts without ids, are shared with
+    nobody.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        ids, self._ranks = np.unique(trace.hash_ids, return_inverse=True)
+        totals = trace.input_tokens + trace.output_tokens
+        # Keys of one request's own tokens start behind all ids and all requests before it.
+        starts = np.concatenate([[0], np.cumsum(totals)[:-1]]) if len(trace) else totals
+        self._own = starts + len(ids) * trace.block_size
+
+    def of(self, slot: int, unit: int) -> IntArray:
+        """See PrefixKeys."""
+        trace = self._trace
+        total = int(trace.input_tokens[slot] + trace.output_tokens[slot])
+        last = np.arange(1, total // unit + 1, dtype=np.int64) * unit - 1
+        ranks = self._ranks[trace.hash_offsets[slot] : trace.hash_offsets[slot + 1]]
+        known = min(int(trace.input_tokens[slot]), len(ranks) * trace.block_size)
+        keys = self._own[slot] + last
+        shared = int(np.searchsorted(last, known))
+        block, place = np.divmod(last[:shared], trace.block_size)
+        keys[:shared] = ranks[block] * trace.block_size + place
+        return keys
+
+
+class TokenKeys:
+    """Keys of known tokens: a universal hash of the whole prefix.
+
+    The sum of token times an odd random factor per place, modulo 2^64: two different prefixes of
+    one length agree with a chance below 2^-49.
+    """
+
+    def __init__(self, tokens: Callable[[int], Sequence[int] | IntArray], longest: int) -> None:
+        """``tokens`` gives prompt and output of a request, ``longest`` the most there are."""
+        self._tokens = tokens
+        self._factors = _factors(longest)
+
+    def of(self, slot: int, unit: int) -> IntArray:
+        """See PrefixKeys."""
+        tokens = np.asarray(self._tokens(slot), dtype=np.uint64)
+        sums = np.cumsum(tokens * self._factors[: len(tokens)])
+        return sums[unit - 1 :: unit].astype(np.int64)
+
+
+def _factors(count: int) -> npt.NDArray[np.uint64]:
+    """Odd numbers that look random: splitmix64 of 1, 2, ..."""
+    mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return (mixed ^ (mixed >> np.uint64(31))) | np.uint64(1)

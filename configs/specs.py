@@ -12,6 +12,9 @@ Kind = Literal[
 ]
 """The family that decides how a cache grows. The reader's exact name is the variant."""
 
+MambaCacheMode = Literal["none", "align"]
+"""What vLLM keeps of a state: the last one, or one at block boundaries too (prefix caching)."""
+
 STATE_KINDS: frozenset[Kind] = frozenset({"mamba", "linear"})
 """Kinds that keep one state per request instead of an entry per token."""
 
@@ -46,10 +49,9 @@ class KVCacheSpec:
     """Place of the layer in the model; layers that differ in it alone are equal."""
     keeps_all: bool = False
     """A windowed layer that is allocated like full attention (hybrid manager switched off)."""
-    mamba_cache_mode: Literal["none", "align"] = "none"
-    """States: kept for the request only, or also at block boundaries for later requests."""
+    mamba_cache_mode: MambaCacheMode = "none"
     num_speculative_blocks: int = 0
-    """States: extra ones for draft tokens."""
+    """States that speculative decoding keeps beside the current one."""
 
     @property
     def grows_as(self) -> Kind:

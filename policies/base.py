@@ -17,6 +17,10 @@ from typing import ClassVar, Literal, NamedTuple
 
 from ..configs.specs import Kind, KVCacheSpec
 
+KVCacheLayout = Literal["LBNHC", "LBHNC", "LHBNC", "BLNHC", "BLHNC", "BHLNC"]
+"""Order of the pool's axes, outermost first (vLLM's ``v1/kv_cache_layout.py``): layer, block, head,
+token in the block, content. LBNHC is what vLLM takes unless an attention backend asks otherwise."""
+
 TokenSource = Literal["text", "cross", "all"]
 """Which tokens fill a group's pages: the sequence's own, the encoder's, or both in one table."""
 
@@ -78,6 +82,7 @@ class GroupingContext:
 
     block_size: int
     max_model_len: int
+    kv_cache_layout: KVCacheLayout = "LBNHC"
 
 
 Grouping = Callable[[Sequence[KVCacheSpec], GroupingContext], tuple[PageGroup, ...]]

@@ -8,14 +8,15 @@ layers, ``kv_bytes``, scheduler settings and requests with ``arrival_step``, ``p
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..configs.errors import ConfigError
 from ..configs.specs import DTYPE_BYTES, KVCacheSpec
+from ..policies.base import KVCacheLayout
 from .scheduler import SchedulerConfig
 
 OUTPUT_SEED = 900_000
@@ -39,10 +40,21 @@ class CaseLayer(_Strict):
     chunk: int = Field(0, ge=0)
     mode: Literal["none", "align"] = "none"
     mamba_block_size: int | None = Field(None, ge=1)
-    page_size_padded: int | None = None
-    num_speculative_blocks: int = 0
+    page_size_padded: int | None = Field(None, ge=1)
+    num_speculative_blocks: int = Field(0, ge=0)
     shapes: list[list[int]] = Field(default_factory=list)
-    dtypes: list[str] = Field(default_factory=list)
+    dtypes: list[Literal["bf16", "fp16", "fp32", "fp8"]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        """Refuse a layer without the keys of its kind."""
+        if self.kind == "sliding_window" and not self.window:
+            raise ValueError("a sliding_window layer needs 'window', its size in tokens")
+        if self.kind == "chunked_local" and not self.chunk:
+            raise ValueError("a chunked_local layer needs 'chunk', its size in tokens")
+        if self.kind == "mamba" and not (self.shapes and len(self.shapes) == len(self.dtypes)):
+            raise ValueError("a mamba layer needs 'shapes' and as many 'dtypes'")
+        return self
 
     def spec(self, block_size: int, max_model_len: int) -> KVCacheSpec:
         """The cache of this layer, as vLLM's spec of the same name."""
@@ -122,7 +134,7 @@ class Case(_Strict):
     hybrid: bool = True
     enable_prefix_caching: bool = True
     retention_interval: int | None = 0
-    kv_cache_layout: Literal["LBNHC", "BLNHC"] = "LBNHC"
+    kv_cache_layout: KVCacheLayout = "LBNHC"
     scheduler: CaseScheduler = Field(default_factory=lambda: CaseScheduler.model_validate({}))
     note: str = ""
 
@@ -138,7 +150,15 @@ class CaseSetup:
 
 
 def read_case(path: str | Path) -> CaseSetup:
-    """Read a case file; raises ConfigError naming file and key."""
+    """Read a case to replay; refuses what cannot be simulated, naming file and key."""
+    setup = read_layers(path)
+    if setup.case.kv_cache_layout != "LBNHC":
+        raise ConfigError(f"{path}: kv_cache_layout: only LBNHC, vLLM's default, is simulated")
+    return setup
+
+
+def read_layers(path: str | Path) -> CaseSetup:
+    """Read a case of which only layers and settings matter; ConfigError names file and key."""
     try:
         raw: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -148,9 +168,14 @@ def read_case(path: str | Path) -> CaseSetup:
     except ValidationError as error:
         lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from error
-    if case.kv_cache_layout != "LBNHC":
-        raise ConfigError(f"{path}: kv_cache_layout: only LBNHC, vLLM's default, is simulated")
-    return _setup(case)
+    setup = _setup(case)
+    for spec in setup.specs:
+        if spec.page_size_bytes < spec.content_bytes:
+            raise ConfigError(
+                f"{path}: layers: page_size_padded: {spec.page_size_bytes} is below the "
+                f"{spec.content_bytes} bytes that a page of layer {spec.layer} stores"
+            )
+    return setup
 
 
 def prompt_tokens(case: Case, slot: int) -> npt.NDArray[np.int64]:

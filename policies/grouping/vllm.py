@@ -1,7 +1,8 @@
-"""The KV cache groups of vLLM 0.33 (``v1/core/kv_cache_planning.py``), default memory layout.
+"""The KV cache groups of vLLM 0.33 (``v1/core/kv_cache_planning.py``).
 
-All groups share pages of one size: layers are merged where one block table can serve them, block
-sizes are scaled until pages are alike, and what remains is padded.
+In the default layout all groups share pages of one size: layers are merged where one block table
+can serve them, block sizes are scaled until pages are alike, and what remains is padded. Layouts
+with the blocks outermost pack pages of several sizes instead (``packed.py``).
 """
 
 from collections.abc import Sequence
@@ -11,43 +12,50 @@ from ...configs.errors import ConfigError
 from ...configs.specs import KVCacheSpec, cdiv
 from ..base import GroupingContext, PageGroup
 from .contents import contents_of
-
-Specs = list[KVCacheSpec]
-_LOCAL = ("sliding_window", "chunked_local")
-_MLA = ("mla", "indexer")
+from .layer_groups import (
+    MLA,
+    LayerGroup,
+    Specs,
+    bytes_per_block,
+    layer_name,
+    mergeable,
+    promote_local,
+    promote_or_refuse,
+    refused,
+    uniform_type,
+)
+from .layout import block_outermost, check_layout
+from .packed import packed_groups
 
 
 def vllm(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[PageGroup, ...]:
     """Groups of the hybrid KV cache manager, vLLM's default."""
-    del context
-    return _to_page_groups(_group(list(specs)))
+    return to_page_groups(vllm_layer_groups(specs, context))
 
 
 def vllm_nohybrid(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[PageGroup, ...]:
     """Groups under ``--disable-hybrid-kv-cache-manager``: windows are kept like full attention.
 
     vLLM itself refuses that flag where states or cross attention stand beside the attention
-    ("Failed to promote local KV cache specs"); there only the windows are promoted here.
+    ("Failed to promote local KV cache specs"), and where windows differ; there the windows are
+    promoted here all the same. ``vllm_layer_groups`` refuses as vLLM does.
     """
-    del context
-    return _to_page_groups(_group(promote_local(list(specs))))
+    return to_page_groups(vllm_layer_groups(promote_local(list(specs)), context))
 
 
-def promote_local(specs: Specs) -> Specs:
-    """Let windowed layers allocate like full attention if full attention is present.
+def vllm_layer_groups(
+    specs: Sequence[KVCacheSpec], context: GroupingContext, *, hybrid: bool = True
+) -> list[LayerGroup]:
+    """Groups exactly as vLLM makes them, or ConfigError with its words where it refuses.
 
-    Uniform mixtures stay as they are, as in ``_promote_local_kv_cache_specs``.
+    ``get_kv_cache_groups`` and the check of the layout that follows it.
     """
-    sizes = {spec.block_size for spec in specs if spec.grows_as == "full"}
-    if _uniform_type(specs) or not sizes:
-        return specs
-    block_size = sizes.pop() if len(sizes) == 1 else None
-    return [
-        replace(spec, keeps_all=True, block_size=block_size or spec.block_size)
-        if spec.kind in _LOCAL
-        else spec
-        for spec in specs
-    ]
+    if not specs:
+        raise ConfigError("the model caches nothing: there are no layers to group")
+    layers = list(specs) if hybrid else promote_or_refuse(list(specs))
+    groups = _group(layers, context)
+    check_layout(context.kv_cache_layout, groups)
+    return groups
 
 
 def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> list[KVCacheSpec]:
@@ -70,42 +78,18 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
     ]
 
 
-def _group(specs: Specs) -> list[Specs]:
-    if not specs:
-        raise ConfigError("the model caches nothing: there are no layers to group")
-    if _mergeable(specs) or _uniform_type(specs):
-        return [specs]
+def _group(specs: Specs, context: GroupingContext) -> list[LayerGroup]:
+    if mergeable(specs):
+        return [LayerGroup(tuple(specs))]
+    if uniform_type(specs):
+        return [LayerGroup(tuple(specs), uniform_type=True)]
+    sizes = {spec.page_size_bytes for spec in specs}
+    if block_outermost(context.kv_cache_layout) and len(sizes) > 1:
+        return packed_groups(specs)
     unified = _unify_page_size(specs)
     if unified is None:
-        return [promote_local(specs)]
-    return _split_evenly(_buckets(unified))
-
-
-def _mergeable(specs: Specs) -> bool:
-    """Whether one spec can stand for all (``KVCacheSpec.merge``)."""
-    return len({_merge_key(spec) for spec in specs}) == 1
-
-
-def _merge_key(spec: KVCacheSpec) -> tuple[object, ...]:
-    """What must agree: a window only where pages are recycled by it."""
-    family = "mla" if spec.kind in _MLA else spec.grows_as
-    window = 0 if spec.grows_as == "full" else spec.window
-    size = (spec.block_size, spec.shape, spec.page_size_padded)
-    return family, window, size, spec.mamba_cache_mode, spec.num_speculative_blocks
-
-
-def _uniform_type(specs: Specs) -> bool:
-    """Whether all layers need the same number of token slots (``UniformTypeKVCacheSpecs``)."""
-    first = specs[0]
-    if len({spec.block_size for spec in specs}) > 1:
-        return False
-    if first.is_state:
-        return all(
-            spec.is_state and spec.page_size_bytes == first.page_size_bytes for spec in specs
-        )
-    if first.grows_as in _LOCAL:
-        return all(spec.grows_as == first.kind and spec.window == first.window for spec in specs)
-    return all(spec.grows_as == first.grows_as for spec in specs)
+        return [LayerGroup(tuple(promote_local(specs)), uniform_type=True)]
+    return [LayerGroup(tuple(group)) for group in _split_evenly(_buckets(unified))]
 
 
 def _unify_page_size(specs: Specs) -> Specs | None:
@@ -118,33 +102,45 @@ def _unify_page_size(specs: Specs) -> Specs | None:
         elif spec.is_state:
             unified.append(replace(spec, page_size_padded=largest))
         elif largest % spec.page_size_bytes == 0:
-            ratio = largest // spec.page_size_bytes
-            unified.append(replace(spec, block_size=spec.block_size * ratio))
-        elif spec.kind in _MLA:
+            unified.append(_scaled(spec, largest // spec.page_size_bytes))
+        elif spec.kind in MLA:
             return _full_allocation_or_refuse(specs, spec, largest)
         else:
             unified.append(replace(spec, page_size_padded=largest))
     return unified
 
 
+def _scaled(spec: KVCacheSpec, ratio: int) -> KVCacheSpec:
+    """A block ``ratio`` times as long; vLLM asserts that the page grows with it."""
+    if spec.page_size_padded is not None:
+        raise refused(
+            "AssertionError",
+            f"{layer_name(spec)} has a page padded to {spec.page_size_padded} bytes, smaller than "
+            "that of other layers; leave its padding out.",
+        )
+    return replace(spec, block_size=spec.block_size * ratio)
+
+
 def _full_allocation_or_refuse(specs: Specs, spec: KVCacheSpec, largest: int) -> None:
     """MLA rows cannot be padded: vLLM then promotes sliding windows, or gives up."""
     promoted = promote_local(specs)
     kinds = {each.kind for each in specs}
-    if "chunked_local" in kinds or "sliding_window" not in kinds or not _uniform_type(promoted):
-        raise ConfigError(
-            f"vLLM 0.33 cannot group this model: the {spec.variant} page of {spec.page_size_bytes} "
-            f"bytes does not divide the largest page, {largest} bytes, and MLA pages cannot be "
-            "padded. Use another policy, or --block-size to change the pages."
+    if "chunked_local" in kinds or "sliding_window" not in kinds or not uniform_type(promoted):
+        raise refused(
+            f"NotImplementedError: Layer {layer_name(spec)}: page size is not divisible by the "
+            "maximum page size and cannot be padded.",
+            f"The {spec.variant} page of {spec.page_size_bytes} bytes does not divide the largest "
+            f"page, {largest} bytes, and MLA pages cannot be padded. Use another policy, or "
+            "--block-size to change the pages.",
         )
 
 
 def _buckets(specs: Specs) -> list[Specs]:
-    """Equal specs together, in order of first appearance; mergeable buckets become one."""
+    """Layers that merge together, in order of first appearance."""
     buckets: list[Specs] = []
     for spec in specs:
         for bucket in buckets:
-            if _mergeable([bucket[0], spec]):
+            if mergeable([bucket[0], spec]):
                 bucket.append(spec)
                 break
         else:
@@ -163,22 +159,22 @@ def _split_evenly(buckets: list[Specs]) -> list[Specs]:
     return groups
 
 
-def _to_page_groups(groups: list[Specs]) -> tuple[PageGroup, ...]:
-    """Every page has the bytes of the largest group's (``_get_kv_cache_bytes_per_block``)."""
-    page_bytes = max(sum(spec.page_size_bytes for spec in group) for group in groups)
+def to_page_groups(groups: Sequence[LayerGroup]) -> tuple[PageGroup, ...]:
+    """Every page has the bytes of the largest group's."""
+    page_bytes = bytes_per_block(groups)
     return tuple(_page_group(index, group, page_bytes) for index, group in enumerate(groups))
 
 
-def _page_group(index: int, group: Specs, page_bytes: int) -> PageGroup:
-    first = group[0]
-    contents = contents_of(group)
+def _page_group(index: int, group: LayerGroup, page_bytes: int) -> PageGroup:
+    first = group.first
+    contents = contents_of(group.specs)
     return PageGroup(
         name=f"{index}:{'+'.join(content.label for content in contents)}",
         kind=first.grows_as,
-        block_size=first.block_size,
+        block_size=group.block_size,
         page_bytes=page_bytes,
         contents=contents,
-        layers=tuple(spec.layer for spec in group),
+        layers=tuple(spec.layer for spec in group.specs),
         window=0 if first.grows_as == "full" else first.window,
         source="cross" if first.kind == "cross" else "text",
         spec=first,

@@ -1,0 +1,163 @@
+"""vLLM's start-up for a model or a case: its groups, and the figures that it logs about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..configs.engine import ResolvedEngine
+from ..configs.errors import ConfigError
+from ..configs.specs import GPUSpec, KVCacheSpec, MambaCacheMode, ModelSpec
+from ..policies.base import GroupingContext, KVCacheLayout
+from ..policies.grouping.layer_groups import LayerGroup
+from ..policies.grouping.vllm import vllm_layer_groups
+from .capacity import Capacity, Limits, capacity
+from .cases import CaseSetup, read_layers
+from .pool import KVPool, kv_pool, layer_specs
+from .scheduler import SchedulerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Startup:
+    """Groups and figures of one engine."""
+
+    name: str
+    groups: tuple[LayerGroup, ...]
+    limits: Limits
+    capacity: Capacity
+    pool: KVPool
+
+    def describe(self) -> dict[str, Any]:
+        """The figures under the names that recordings of vLLM have."""
+        figures = self.capacity
+        return {
+            "num_blocks": figures.num_blocks,
+            "bytes_per_block": figures.bytes_per_block,
+            "scheduler_block_size": figures.scheduler_block_size,
+            "hash_block_size": figures.hash_block_size,
+            "groups": [describe_group(group, figures.bytes_per_block) for group in self.groups],
+            "capacity_tokens": figures.capacity_tokens,
+            "max_concurrency": round(figures.max_concurrency, 4),
+            "kv_bytes": self.limits.kv_bytes,
+            "max_model_len": self.limits.max_model_len,
+        }
+
+
+def describe_group(group: LayerGroup, block_bytes: int) -> dict[str, Any]:
+    """One group: what a block of ``block_bytes`` stores of it, and which layers share it."""
+    return {
+        "type": group.type_name,
+        "layers": len(group.specs),
+        "block_size": group.block_size,
+        "used_bytes": group.content_bytes,
+        "block_bytes": block_bytes,
+        "waste_frac": round(1 - group.content_bytes / block_bytes, 5),
+        "kind": group.first.kind,
+        "layer_indices": [spec.layer for spec in group.specs],
+    }
+
+
+def startup_of_case(path: str | Path) -> Startup:
+    """Start-up of a case file; its requests do not matter. ConfigError names the file."""
+    setup = read_layers(path)
+    try:
+        return _startup_of_setup(setup)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _startup_of_setup(setup: CaseSetup) -> Startup:
+    case = setup.case
+    context = GroupingContext(
+        block_size=case.block_size,
+        max_model_len=case.max_model_len,
+        kv_cache_layout=case.kv_cache_layout,
+    )
+    limits = _limits(case.kv_bytes, setup.scheduler, setup.specs, case.enable_prefix_caching)
+    pool = KVPool(case.kv_bytes, "kv-bytes", "kv_bytes of the case")
+    return _startup(case.name, setup.specs, context, limits, pool, hybrid=case.hybrid)
+
+
+def startup_of_model(
+    model: ModelSpec,
+    gpu: GPUSpec,
+    engine: ResolvedEngine,
+    *,
+    enable_prefix_caching: bool = True,
+    hybrid: bool = True,
+    kv_cache_layout: KVCacheLayout = "LBNHC",
+) -> Startup:
+    """Start-up of a model on one GPU type."""
+    pool = kv_pool(model, gpu, engine)
+    specs = vllm_specs(model, engine, enable_prefix_caching=enable_prefix_caching)
+    context = GroupingContext(
+        block_size=engine.block_size,
+        max_model_len=engine.max_model_len,
+        kv_cache_layout=kv_cache_layout,
+    )
+    scheduler = SchedulerConfig(
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        max_model_len=engine.max_model_len,
+        async_scheduling=engine.config.async_scheduling,
+    )
+    limits = _limits(pool.bytes, scheduler, specs, enable_prefix_caching)
+    return _startup(model.name, specs, context, limits, pool, hybrid=hybrid)
+
+
+def vllm_specs(
+    model: ModelSpec, engine: ResolvedEngine, *, enable_prefix_caching: bool
+) -> tuple[KVCacheSpec, ...]:
+    """Caches of a model with vLLM's blocks for states.
+
+    With prefix caching a state is kept at block boundaries of the attention (mode ``align``),
+    without it one state stands for the whole request (``model_executor/models/config.py``).
+    """
+    specs = layer_specs(model, engine, aligned=True)
+    mode = _mamba_cache_mode(specs, enable_prefix_caching)
+    attention = max((spec.block_size for spec in specs if not spec.is_state), default=0)
+    block_size = (attention or engine.block_size) if mode == "align" else engine.max_model_len
+    return tuple(
+        replace(spec, mamba_cache_mode=mode, block_size=block_size) if spec.is_state else spec
+        for spec in specs
+    )
+
+
+def _limits(
+    kv_bytes: int,
+    scheduler: SchedulerConfig,
+    specs: Sequence[KVCacheSpec],
+    enable_prefix_caching: bool,
+) -> Limits:
+    return Limits(
+        kv_bytes=kv_bytes,
+        max_model_len=scheduler.max_model_len,
+        max_num_batched_tokens=scheduler.max_num_batched_tokens,
+        concurrent_batches=scheduler.concurrent_batches,
+        enable_prefix_caching=enable_prefix_caching,
+        mamba_cache_mode=_mamba_cache_mode(specs, enable_prefix_caching),
+    )
+
+
+def _mamba_cache_mode(specs: Sequence[KVCacheSpec], enable_prefix_caching: bool) -> MambaCacheMode:
+    has_state = any(spec.is_state for spec in specs)
+    return "align" if has_state and enable_prefix_caching else "none"
+
+
+def _startup(
+    name: str,
+    specs: Sequence[KVCacheSpec],
+    context: GroupingContext,
+    limits: Limits,
+    pool: KVPool,
+    *,
+    hybrid: bool,
+) -> Startup:
+    groups = tuple(vllm_layer_groups(specs, context, hybrid=hybrid))
+    return Startup(
+        name=name,
+        groups=groups,
+        limits=limits,
+        capacity=capacity(groups, limits),
+        pool=pool,
+    )

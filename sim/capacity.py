@@ -117,18 +117,18 @@ def check_longest_request(groups: Sequence[LayerGroup], limits: Limits) -> None:
     if needed <= available:
         return
     longest = longest_model_len(groups, limits)
-    advice = f"a max_model_len up to {longest:,} fits" if longest else "no length fits"
+    advice = f"lower max_model_len: up to {longest:,} fits" if longest else "no length fits it"
     raise ConfigError(
-        f"a request of max_model_len = {limits.max_model_len:,} tokens needs "
-        f"{needed / GIB:.2f} GiB of KV cache and {available / GIB:.2f} GiB are available beside "
-        'the null block; vLLM 0.33 stops with "ValueError: To serve at least one request with the '
-        f"model's max seq len ({limits.max_model_len}), ({needed / GIB:.2f} GiB KV cache is "
-        f'needed...". In this pool {advice}.'
+        f"a request of max_model_len = {limits.max_model_len:,} tokens needs {needed:,} bytes of "
+        f"the KV pool, which has {available:,} beside the null block; vLLM 0.33 stops with "
+        "\"ValueError: To serve at least one request with the model's max seq len "
+        f'({limits.max_model_len}), ({needed / GIB:.2f} GiB KV cache is needed, ...". Give it a '
+        f"larger pool or {advice}."
     )
 
 
 def longest_model_len(groups: Sequence[LayerGroup], limits: Limits) -> int:
-    """The largest ``max_model_len`` that the pool can serve, up to that of ``limits``; 0 if none."""
+    """The largest ``max_model_len`` up to that of ``limits`` that fits the pool; 0 if none does."""
     available = limits.kv_bytes - bytes_per_block(groups)
     fits, too_long = 0, limits.max_model_len + 1
     while too_long - fits > 1:

@@ -8,11 +8,19 @@ layers, ``kv_bytes``, scheduler settings and requests with ``arrival_step``, ``p
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from ..configs.errors import ConfigError
 from ..configs.specs import DTYPE_BYTES, KVCacheSpec
@@ -97,6 +105,18 @@ class CasePattern(_Strict):
     repeat: int = Field(ge=1)
 
 
+def _entry_tag(entry: Any) -> str:
+    return _TAGS["pattern" in entry] if isinstance(entry, dict) else _TAGS[False]
+
+
+_TAGS = ("<layer>", "<pattern>")
+CaseEntry = Annotated[
+    Annotated[CaseLayer, Tag(_TAGS[0])] | Annotated[CasePattern, Tag(_TAGS[1])],
+    Discriminator(_entry_tag),
+]
+"""What ``layers`` holds, told apart by one key so that an error names one of them only."""
+
+
 class CaseScheduler(BaseModel):
     """Scheduler settings under their short names."""
 
@@ -126,7 +146,7 @@ class Case(_Strict):
     """A whole case."""
 
     name: str
-    layers: list[CaseLayer | CasePattern]
+    layers: list[CaseEntry]
     block_size: int = Field(ge=1)
     kv_bytes: int = Field(ge=1)
     max_model_len: int = Field(ge=1)
@@ -166,7 +186,9 @@ def read_layers(path: str | Path) -> CaseSetup:
     try:
         case = Case.model_validate(raw, strict=False)
     except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        lines = (
+            f"{_key(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        )
         raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from error
     setup = _setup(case)
     for spec in setup.specs:
@@ -176,6 +198,11 @@ def read_layers(path: str | Path) -> CaseSetup:
                 f"{spec.content_bytes} bytes that a page of layer {spec.layer} stores"
             )
     return setup
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """Path to a value in the file, e.g. ``layers.0.kind``."""
+    return ".".join(str(part) for part in location if part not in _TAGS) or "the case"
 
 
 def prompt_tokens(case: Case, slot: int) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ VERBS = {
         "verify",
         "Replay a step-driven case as vLLM would and compare it with a recording.",
     ),
+    "model": ("model", "Say how vLLM groups the layers of a model, and what its pool holds."),
     "policies": ("policies", "List the memory policies."),
 }
 

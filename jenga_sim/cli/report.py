@@ -1,5 +1,6 @@
 """The table of a run on standard output."""
 
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -16,14 +17,19 @@ LATENCIES = (("TTFT", "ttft"), ("TPOT", "tpot"), ("ITL", "itl"), ("E2E", "e2el")
 
 
 def print_result(summary: dict[str, Any]) -> None:
-    """Print what a run found: as wide as the terminal, or 100 plain columns where there is none."""
+    """Print what a run found."""
+    print_tables(lambda console, style: _print(console, summary, style))
+
+
+def print_tables(draw: Callable[[Console, box.Box], None]) -> None:
+    """Let ``draw`` print: as wide as the terminal, or 100 plain columns where there is none."""
     console = Console(highlight=False)
     if console.is_terminal:
-        _print(console, summary, box.HEAVY_HEAD)
+        draw(console, box.HEAVY_HEAD)
         return
     # Plain ASCII, which every locale can print and Markdown renders.
     text = StringIO()
-    _print(Console(file=text, highlight=False, width=PLAIN_WIDTH), summary, box.MARKDOWN)
+    draw(Console(file=text, highlight=False, width=PLAIN_WIDTH), box.MARKDOWN)
     for line in text.getvalue().splitlines():
         click.echo(line.rstrip())
 

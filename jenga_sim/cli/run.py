@@ -57,6 +57,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--kv-bytes",
+            "--kv-cache-memory",
             "--kv-cache-memory-bytes",
             "kv_cache_memory_bytes",
             type=Size(),

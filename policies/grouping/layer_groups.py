@@ -46,7 +46,7 @@ class LayerGroup:
 
     @property
     def type_name(self) -> str:
-        """vLLM's class of the group's spec, with the class of its first layer if it is a wrapper."""
+        """Class of the group's spec in vLLM, and of its first layer where that is a wrapper."""
         name = spec_class(self.first)
         return f"Uniform[{name}]" if self.uniform_type else name
 
@@ -171,9 +171,9 @@ def promote_or_refuse(specs: Specs) -> Specs:
 
 
 def _merge_raises(promoted: Specs) -> bool:
-    """Windows of several sizes, all promoted: vLLM expects a failed assertion but gets a ValueError.
+    """Promoted windows of several sizes: vLLM expects a failed assertion and gets a ValueError.
 
-    Latents beside them fail that assertion first.
+    Latents beside them fail an assertion first.
     """
     if not all(spec_class(spec) == "FullAttentionSpec" for spec in promoted):
         return False

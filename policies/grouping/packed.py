@@ -82,7 +82,7 @@ def _repeats_per_group(buckets: list[_Bucket]) -> int | None:
 
 
 def approximate_gcd(values: Sequence[int], lowest: int) -> int:
-    """The divisor from ``lowest`` up that pads ``values`` least; the larger one if two are equal."""
+    """The divisor from ``lowest`` up that pads ``values`` least; of equals the largest."""
     if lowest > max(values):
         return lowest
     return min(

@@ -1,0 +1,131 @@
+"""``jenga-sim model``: what a model's caches amount to, without a trace."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import format_option
+from .run import DEFAULT_GPU, engine_options
+
+if TYPE_CHECKING:
+    from ..sim.startup import Startup
+
+LAYOUTS = ("LBNHC", "LBHNC", "LHBNC", "BLNHC", "BLHNC", "BHLNC")
+_ENGINE_NAMES = (
+    "tensor_parallel_size",
+    "max_model_len",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "block_size",
+    "gpu_memory_utilization",
+    "kv_cache_dtype",
+    "async_scheduling",
+    "kv_cache_memory_bytes",
+)
+"""Engine settings that the pool or the groups depend on."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Look at a model's caches without a trace."""
+
+
+def _some_engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of ``run`` that matter here, so that one flag means one thing."""
+
+    @click.command
+    @engine_options
+    def all_of_them() -> None:
+        """Carry the options; never called."""
+
+    options = [option for option in all_of_them.params if option.name in _ENGINE_NAMES]
+    function.__dict__.setdefault("__click_params__", []).extend(reversed(options))
+    return function
+
+
+@command.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("model", metavar="MODEL|CASE")
+@click.option("--gpu", help=f"Packaged name or YAML file.  [default: {DEFAULT_GPU}]")
+@_some_engine_options
+@click.option(
+    "--enable-prefix-caching/--no-enable-prefix-caching",
+    default=None,
+    help="Default on, as in vLLM: states are then kept at block boundaries.",
+)
+@click.option(
+    "--disable-hybrid-kv-cache-manager",
+    "--no-hybrid",
+    "no_hybrid",
+    is_flag=True,
+    default=None,
+    help="Allocate windowed layers like full attention.",
+)
+@click.option(
+    "--kv-cache-layout",
+    type=click.Choice(LAYOUTS, case_sensitive=False),
+    help="Order of the pool's axes, vLLM's VLLM_KV_CACHE_LAYOUT.  [default: LBNHC]",
+)
+@format_option
+def groups(model: str, output_format: str, **given: Any) -> int:
+    """Show the KV cache groups that vLLM 0.33 makes of MODEL's layers, and what its pool holds.
+
+    MODEL is a packaged name or a YAML file. A CASE is a .json file as `jenga-sim verify` reads it;
+    its own settings count and its requests do not.
+
+    \b
+    jenga-sim model groups gemma-3-27b
+    jenga-sim model groups qwen3-next-80b --tp 4 --no-enable-prefix-caching --format json
+    jenga-sim model groups case.json
+    """  # noqa: D301  (click reads the backspace character: "do not wrap this paragraph")
+    settings = {name: value for name, value in given.items() if value is not None}
+    if model.endswith(".json"):
+        startup = _of_case(Path(model), settings)
+    else:
+        startup = _of_model(model, settings)
+    if output_format == "json":
+        click.echo(json.dumps(startup.describe(), indent=2, allow_nan=False))
+    else:
+        from .group_table import print_groups
+
+        print_groups(startup)
+    return 0
+
+
+def _of_case(path: Path, settings: dict[str, Any]) -> "Startup":
+    from ..sim.startup import startup_of_case
+
+    if settings:
+        flags = {
+            option.name: max(option.opts, key=len)
+            for option in groups.params
+            if isinstance(option, click.Option)
+        }
+        named = ", ".join(str(flags[name]) for name in settings)
+        raise click.UsageError(f"{path}: a case brings its own settings; leave out {named}")
+    return startup_of_case(path)
+
+
+def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
+    from ..configs.engine import engine_config
+    from ..configs.load import load_gpu, load_model
+    from ..sim.startup import startup_of_model
+
+    gpu_name = settings.pop("gpu", None)
+    if gpu_name is None:
+        click.echo(f"note: using the default --gpu {DEFAULT_GPU}", err=True)
+    ours = {"enable_prefix_caching": True, "no_hybrid": False, "kv_cache_layout": "LBNHC"}
+    ours |= {key: settings.pop(key) for key in tuple(settings) if key in ours}
+    model, gpu = load_model(name), load_gpu(gpu_name or DEFAULT_GPU)
+    startup = startup_of_model(
+        model,
+        gpu,
+        engine_config(**settings).resolve(model, gpu),
+        enable_prefix_caching=bool(ours["enable_prefix_caching"]),
+        hybrid=not ours["no_hybrid"],
+        kv_cache_layout=next(layout for layout in LAYOUTS if layout == ours["kv_cache_layout"]),
+    )
+    click.echo(f"note: KV pool: {startup.pool.explanation}", err=True)
+    return startup

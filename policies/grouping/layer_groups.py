@@ -83,7 +83,7 @@ def layer_name(spec: KVCacheSpec) -> str:
 def refused(words: str, advice: str) -> ConfigError:
     """The error for layers that vLLM itself cannot start with; ``words`` are vLLM's."""
     return ConfigError(
-        f'vLLM 0.33 cannot serve these layers: it stops with "{words}". '
+        f'vLLM 0.33 cannot group this model: it stops with "{words}". '
         f"That is a limit of vLLM, not of the simulation. {advice}"
     )
 

@@ -259,7 +259,7 @@ def test_a_case_for_its_layers_may_cache_prefixes_and_have_no_requests(tmp_path:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(model_case("Llama-3.1-8B | BLNHC")), encoding="utf-8")
     assert len(read_layers(path).specs) == 32
-    with pytest.raises(ConfigError, match="enable_prefix_caching"):
+    with pytest.raises(ConfigError, match="kv_cache_layout: only LBNHC"):
         read_case(path)
 
 

@@ -1,10 +1,12 @@
 """The contract of a memory policy, on one page.
 
-A policy is five choices; this release knows three of them (prefix caching is off):
+A policy is five choices:
 
 * a *grouping* says which layers share a page and how large the page is: a pure function;
 * a *carving* says how pages come out of the pool: the one class with state, below;
-* a *scheduler* says who is served and who is preempted (``jenga_sim.sim.scheduler``).
+* a *scheduler* says who is served and who is preempted (``jenga_sim.sim.scheduler``);
+* a *retention* says which full blocks stay cached for later requests (``policies.retention``);
+* an *eviction* says which cached page goes first: ``lru`` so far.
 
 How many pages a request needs and which of them expired follows from the layer kinds alone
 (``policies.demand``) and is never a policy's business.
@@ -59,7 +61,12 @@ class PageGroup:
     pages_per_block: int = 1
     """More than one where a state is larger than a page."""
     spec: KVCacheSpec | None = None
-    """The cache of its first layer as it was grouped; None where a page is shared by kinds."""
+    """The cache of its first layer as it was grouped; None where the grouping has no such thing."""
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether it keeps states at block boundaries for later requests."""
+        return self.spec is not None and self.spec.mamba_cache_mode == "align"
 
     @property
     def content_bytes(self) -> int:
@@ -95,6 +102,7 @@ Pages = Sequence[int]
 class Slack(NamedTuple):
     """Bytes of the pool outside the pages that requests hold; see ``Carving.slack``."""
 
+
     internal: tuple[int, ...]
     """Per group: empty small pages of large pages that a running request owns."""
     external: tuple[int, ...]
@@ -102,6 +110,8 @@ class Slack(NamedTuple):
     reserved: int
     """Null pages, bytes too few for a page, the watermark."""
     free: int
+    cached: tuple[int, ...] = ()
+    """Per group: pages that nobody holds and a later request may find (none without a cache)."""
 
 
 class Carving(ABC):

@@ -61,6 +61,9 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
     (``max_admission_blocks_per_request``); ``limit`` is the model's longest sequence.
     """
     pages = demand(group, text, cross)
+    if group.is_aligned and group.spec is not None:
+        # The state that is written and the one before it.
+        return min(pages, 2) + group.spec.num_speculative_blocks
     if group.kind == "sliding_window":
         held = min(group.window - 1 + max_in_flight, limit)
         return min(pages, cdiv(held, group.block_size) + 1)

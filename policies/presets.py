@@ -19,6 +19,7 @@ from .carving.static import StaticPartition
 from .grouping.by_kind import by_kind, by_kind_exact
 from .grouping.uniform import uniform
 from .grouping.vllm import vllm, vllm_nohybrid
+from .retention import NAMES, parse_retention
 
 CarvingFactory = Callable[..., Carving]
 
@@ -46,7 +47,9 @@ class Policy:
     carving: str
     scheduler: str = "v1"
     retention: str = "none"
-    """What stays cached; only ``none`` (prefix caching off) in this release."""
+    """What stays cached for later requests: see ``policies.retention``."""
+    eviction: str = "lru"
+    """What goes first when cached pages are in the way."""
     summary: str = ""
 
     @property
@@ -82,12 +85,14 @@ PRESETS: dict[str, Policy] = {
             name="vllm",
             grouping="vllm",
             carving="single",
-            summary="vLLM 0.33: groups of equal pages, windows recycled, padding",
+            retention="junction",
+            summary="vLLM 0.33: groups of equal pages, windows recycled, padding, prefix cache",
         ),
         Policy(
             name="vllm-nohybrid",
             grouping="vllm_nohybrid",
             carving="single",
+            retention="junction",
             summary="vLLM 0.33 with --disable-hybrid-kv-cache-manager: windows kept in full",
         ),
         Policy(
@@ -144,12 +149,15 @@ def customize(policy: Policy, settings: dict[str, Any]) -> Policy:
         "grouping": sorted(GROUPINGS),
         "carving": sorted(CARVINGS),
         "scheduler": ["v1"],
-        "retention": ["none"],
+        "eviction": ["lru"],
+        "retention": list(NAMES),
     }
     for name, value in settings.items():
         if name not in allowed:
             raise ConfigError(f"policy.{name}: unknown choice. Known: {', '.join(allowed)}")
-        if value not in allowed[name] and not (name == "carving" and ":" in str(value)):
+        if name == "retention":
+            parse_retention(str(value))
+        elif value not in allowed[name] and not (name == "carving" and ":" in str(value)):
             raise ConfigError(f"policy.{name}: {value!r} is none of {', '.join(allowed[name])}")
     changes = "".join(f"+{name}={value}" for name, value in settings.items())
     return replace(policy, name=policy.name + changes, **settings)

@@ -170,15 +170,7 @@ class CaseSetup:
 
 
 def read_case(path: str | Path) -> CaseSetup:
-    """Read a case to replay; refuses what cannot be simulated, naming file and key."""
-    setup = read_layers(path)
-    if setup.case.kv_cache_layout != "LBNHC":
-        raise ConfigError(f"{path}: kv_cache_layout: only LBNHC, vLLM's default, is simulated")
-    return setup
-
-
-def read_layers(path: str | Path) -> CaseSetup:
-    """Read a case of which only layers and settings matter; ConfigError names file and key."""
+    """Read a case; raises ConfigError naming file and key."""
     try:
         raw: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -12,7 +12,7 @@ from ..policies.base import GroupingContext, KVCacheLayout
 from ..policies.grouping.layer_groups import LayerGroup
 from ..policies.grouping.vllm import vllm_layer_groups
 from .capacity import Capacity, Limits, capacity
-from .cases import CaseSetup, read_layers
+from .cases import CaseSetup, read_case
 from .pool import KVPool, kv_pool, layer_specs
 from .scheduler import SchedulerConfig
 
@@ -59,14 +59,15 @@ def describe_group(group: LayerGroup, block_bytes: int) -> dict[str, Any]:
 
 def startup_of_case(path: str | Path) -> Startup:
     """Start-up of a case file; its requests do not matter. ConfigError names the file."""
-    setup = read_layers(path)
+    setup = read_case(path)
     try:
-        return _startup_of_setup(setup)
+        return startup_of_setup(setup)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _startup_of_setup(setup: CaseSetup) -> Startup:
+def startup_of_setup(setup: CaseSetup) -> Startup:
+    """Start-up of a case that was read."""
     case = setup.case
     context = GroupingContext(
         block_size=case.block_size,

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from ..configs.errors import InvariantError
 from ..configs.specs import STATE_KINDS
-from ..policies.base import Carving, PageGroup, Pages
+from ..policies.base import Carving, PageGroup, Pages, Slack
 from ..policies.demand import admission_pages, demand, expired, most_pages
 from .requests import Requests, Status
 
@@ -29,7 +29,18 @@ NO_HIT = Hit(0, 0)
 
 
 class Tables(Protocol):
-    """What the scheduler asks of block tables, with a prefix cache or without."""
+    """Block tables of all requests, with a prefix cache or without."""
+
+    groups: tuple[PageGroup, ...]
+    classes: tuple[PageGroup, ...]
+    """One group per way to grow; groups that grow alike have tables of equal length."""
+    class_of: tuple[int, ...]
+    allocated: "tuple[array[int], ...]"
+    """Per class and request: blocks up to the end of the table, those given back included."""
+    expired: "tuple[array[int], ...]"
+    """Per class and request: leading blocks that were given back."""
+    keyed: "tuple[array[int], ...]"
+    """Per class and request: blocks that were considered for the cache; empty without one."""
 
     def begin_step(self) -> None:
         """Called before the first decision of a step."""
@@ -63,6 +74,30 @@ class Tables(Protocol):
         """Give back everything."""
         ...
 
+    def held_pages(self) -> tuple[int, ...]:
+        """Pages per group that requests hold, each counted once; () where none are shared. Pure."""
+        ...
+
+    def could_fit(self, slot: int, tokens: int) -> bool:
+        """Whether ``tokens`` of a request fit an empty pool. Pure."""
+        ...
+
+    def slack(self, refused: Pages | None, watermark: float) -> Slack:
+        """See Carving.slack. Pure."""
+        ...
+
+    def free_pages(self) -> tuple[int, ...]:
+        """Pages per group that could still be taken if only that group asked. Pure."""
+        ...
+
+    def admission_need(self, slot: int, tokens: int) -> Pages:
+        """Pages, per group, that a sequence of ``tokens`` must find free before it starts. Pure."""
+        ...
+
+    def check(self) -> None:
+        """Raise InvariantError when the books do not balance. Pure."""
+        ...
+
 
 class BlockTables:
     """Pages of each request: ``allocated`` at the tail, ``expired`` of them given back again."""
@@ -87,6 +122,7 @@ class BlockTables:
         zeros = array("q", [0]) * len(requests)
         self.allocated = tuple(array("q", zeros) for _ in self.classes)
         self.expired = tuple(array("q", zeros) for _ in self.classes)
+        self.keyed = ()
         self._quiet_until = array("q", zeros)
 
     def begin_step(self) -> None:
@@ -196,6 +232,22 @@ class BlockTables:
                 quiet = min(quiet, past + 1)
         return quiet
 
+    def held_pages(self) -> tuple[int, ...]:
+        """See Tables. Every page has one owner."""
+        return ()
+
+    def could_fit(self, slot: int, tokens: int) -> bool:
+        """See Tables."""
+        return self.carving.could_fit(self.most_need(slot, tokens))
+
+    def slack(self, refused: Pages | None, watermark: float) -> Slack:
+        """See Tables."""
+        return self.carving.slack(refused, watermark)
+
+    def free_pages(self) -> tuple[int, ...]:
+        """See Tables."""
+        return self.carving.free_pages()
+
     def held(self, group: int) -> int:
         """Pages that all requests hold in page group number ``group``."""
         index = self.class_of[group]
@@ -227,8 +279,3 @@ def growth_classes(
     first = tuple(groups[keys.index(key)] for key in distinct)
     return first, tuple(distinct.index(key) for key in keys)
 
-
-def never_fits(tables: BlockTables, slot: int, tokens: int) -> Pages | None:
-    """Pages that ``tokens`` of ``slot`` may need at once if no empty pool has them, else None."""
-    need = tables.most_need(slot, tokens)
-    return None if tables.carving.could_fit(need) else need

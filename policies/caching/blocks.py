@@ -1,6 +1,6 @@
 """Block tables: what a request needs, takes and gives back.
 
-As in vLLM 0.33 (``allocate_slots`` of ``kv_cache_manager.py``, ``single_type_kv_cache_manager.py``).
+As in vLLM 0.33 (``allocate_slots``, and the managers of ``single_type_kv_cache_manager.py``).
 ``table`` holds the page of each block, one row per group, NULL where a block was given back or was
 never needed; ``marks`` says how far it is filled.
 """

@@ -1,6 +1,6 @@
 """How long a prefix is cached: for each kind, and for all kinds together.
 
-As in vLLM 0.33 (``v1/core/kv_cache_coordinator.py``, ``single_type_kv_cache_manager.py``). Each kind
+As in vLLM 0.33 (``kv_cache_coordinator.py``, ``single_type_kv_cache_manager.py``). Each kind
 answers with the longest valid prefix that is no longer than a candidate; the answers are
 chained until nobody shortens the candidate. ``found`` receives the pages, one row per group, and
 ``lengths`` their number.

@@ -84,12 +84,12 @@ def cache_rules(groups: Sequence[PageGroup], *, enabled: bool, retention: int | 
         raise ConfigError("prefix caching needs groups of one kind each; use grouping 'vllm'")
     rules = CacheRules(groups=tuple(groups), specs=specs, enabled=enabled, retention=retention)
     if enabled:
-        _check(rules)
+        _check_kinds(rules)
+    _check_retention(rules)
     return rules
 
 
-def _check(rules: CacheRules) -> None:
-    block = rules.scheduler_block_size
+def _check_kinds(rules: CacheRules) -> None:
     if any(spec.is_state and spec.mamba_cache_mode == "none" for spec in rules.specs):
         raise ConfigError(
             "prefix caching keeps states at block boundaries: mode 'none' of a Mamba layer needs "
@@ -98,13 +98,20 @@ def _check(rules: CacheRules) -> None:
     if any(g.kind == "cross" for g in rules.groups):
         raise ConfigError("vLLM 0.33 caches no prefix of a model with cross attention")
     if any(g.kind == "chunked_local" for g in rules.groups):
+        block = rules.scheduler_block_size
         alignment = rules.hash_block_size if rules.hits_within_blocks else block
         if any(g.kind == "chunked_local" and g.block_size != alignment for g in rules.groups):
             raise ConfigError(
                 "vLLM 0.33 itself stops here: it cannot look up chunked local attention beside "
                 "groups of another block size; switch prefix caching or the hybrid manager off"
             )
-    retained = any(g.kind == "sliding_window" for g in rules.groups) or rules.has_aligned_states
+
+
+def _check_retention(rules: CacheRules) -> None:
+    block = rules.scheduler_block_size
+    retained = any(g.kind == "sliding_window" for g in rules.groups) or any(
+        spec.is_state for spec in rules.specs
+    )
     interval = rules.retention
     if interval and not retained:
         raise ConfigError(

@@ -17,7 +17,7 @@ from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import load_gpu, load_model, model_names
 from jenga_sim.policies.base import GroupingContext
 from jenga_sim.policies.grouping.vllm import to_page_groups, vllm, vllm_layer_groups
-from jenga_sim.sim.cases import read_case, read_layers
+from jenga_sim.sim.cases import read_case, read_case
 from jenga_sim.sim.startup import Startup, startup_of_case, startup_of_model, vllm_specs
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "vllm"
@@ -212,7 +212,7 @@ def test_random_layers_get_the_figures_or_the_refusal_of_vllm(
 def test_page_groups_of_any_layout_are_of_one_size(recording: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(recording["case"]), encoding="utf-8")
-    setup = read_layers(path)
+    setup = read_case(path)
     case = setup.case
     context = GroupingContext(
         block_size=case.block_size,
@@ -258,7 +258,7 @@ def test_states_of_a_model_are_kept_at_blocks_if_prefixes_are_cached() -> None:
 def test_a_case_for_its_layers_may_cache_prefixes_and_have_no_requests(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(model_case("Llama-3.1-8B | BLNHC")), encoding="utf-8")
-    assert len(read_layers(path).specs) == 32
+    assert len(read_case(path).specs) == 32
     with pytest.raises(ConfigError, match="kv_cache_layout: only LBNHC"):
         read_case(path)
 

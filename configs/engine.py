@@ -32,8 +32,10 @@ class EngineConfig:
     scheduler_reserve_full_isl: bool = True
     long_prefill_token_threshold: int = 0
     enable_chunked_prefill: bool = True
-    async_scheduling: bool = False
-    """Two batches in flight. vLLM's default is on; a run of this release is synchronous."""
+    async_scheduling: bool = True
+    """Two batches in flight: the next step is scheduled while one runs."""
+    enable_prefix_caching: bool | None = None
+    """None: as the policy's retention says."""
     step_overhead_us: float = 126.0
     """Host time of a step that no kernel hides (BLIS, fitted on 15 serving runs on H100)."""
     request_overhead_us: float = 4.0
@@ -51,7 +53,8 @@ class EngineConfig:
             if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
                 raise ConfigError(f"engine.{name}: {value!r} must be a number >= 0")
         for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
+            left_open = getattr(self, name) is None and name == "enable_prefix_caching"
+            if not (left_open or isinstance(getattr(self, name), bool)):
                 raise ConfigError(
                     f"engine.{name}: {getattr(self, name)!r} is neither true nor false"
                 )
@@ -137,7 +140,12 @@ _POSITIVE = (
     "num_gpu_blocks_override",
     *_RESOLVED,
 )
-_SWITCHES = ("scheduler_reserve_full_isl", "enable_chunked_prefill", "async_scheduling")
+_SWITCHES = (
+    "scheduler_reserve_full_isl",
+    "enable_chunked_prefill",
+    "async_scheduling",
+    "enable_prefix_caching",
+)
 _NOT_NEGATIVE = (
     "watermark",
     "long_prefill_token_threshold",

@@ -102,7 +102,6 @@ Pages = Sequence[int]
 class Slack(NamedTuple):
     """Bytes of the pool outside the pages that requests hold; see ``Carving.slack``."""
 
-
     internal: tuple[int, ...]
     """Per group: empty small pages of large pages that a running request owns."""
     external: tuple[int, ...]

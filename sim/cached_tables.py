@@ -6,19 +6,21 @@ one table per request and decides nothing.
 """
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..configs.errors import InvariantError
 from ..configs.specs import cdiv
-from ..policies.base import Pages
-from ..policies.caching import blocks, hits, layout, queue
+from ..policies.base import Pages, Slack
+from ..policies.caching import blocks, hits, integrity, layout, queue, sharing
 from ..policies.caching.layout import Arrays, IntArray
 from ..policies.caching.rules import CacheRules, rule_arrays
+from ..policies.carving.single import NULL_PAGES
 from ..policies.demand import admission_pages, demand, most_pages
 from .prefix_keys import PrefixKeys
-from .requests import Requests
+from .requests import NEVER, Requests, Status
 from .tables import NO_HIT, Hit, growth_classes
 
 
@@ -39,13 +41,16 @@ class CachedBlockTables:
         rules: CacheRules,
         keys: PrefixKeys,
         *,
-        num_pages: int,
+        pool_bytes: int,
         max_num_seqs: int,
         max_in_flight_tokens: int,
         max_model_len: int,
     ) -> None:
-        """``num_pages`` includes the null page."""
+        """Pages of one size fill ``pool_bytes``; the first of them is the null page."""
         self.groups = rules.groups
+        self.pool_bytes = pool_bytes
+        self.page_bytes = rules.groups[0].page_bytes
+        num_pages = pool_bytes // self.page_bytes
         self.rules = rules
         self.num_pages = num_pages
         self.arrays = _make_arrays(
@@ -55,6 +60,7 @@ class CachedBlockTables:
         zeros = array("q", [0]) * len(requests)
         self.allocated = tuple(array("q", zeros) for _ in self.classes)
         self.expired = tuple(array("q", zeros) for _ in self.classes)
+        self.keyed = tuple(array("q", zeros) for _ in self.classes)
         self._first_of = [self.class_of.index(index) for index in range(len(self.classes))]
         self._requests = requests
         self._keys = keys
@@ -64,7 +70,13 @@ class CachedBlockTables:
         self._width = 0
         self._found = np.zeros((len(self.groups), 0), dtype=np.int64)
         self._lengths = np.zeros(len(self.groups), dtype=np.int64)
+        self._alone = self._found
         self._found_for = -1
+        self._class_labels = _class_labels(rules)
+        # Per request: lookup class that shortened its first hit, and how much longer it would have
+        # been without that class.
+        self._limiter = array("q", [-1]) * len(requests)
+        self._limited = array("q", zeros)
         even = all(group.block_size == rules.hash_block_size for group in self.groups)
         self._may_rest = even and not rules.has_aligned_states
         self._quiet_until = array("q", zeros)
@@ -80,9 +92,56 @@ class CachedBlockTables:
         """Distinct contents that a lookup could find."""
         return int(self.arrays.counters[layout.KEYS])
 
-    def held(self, group: int) -> int:
-        """Pages of a group that some request holds, each counted once."""
-        return int(self.arrays.counters[layout.HELD + group])
+    def held_pages(self) -> tuple[int, ...]:
+        """See Tables."""
+        counters = self.arrays.counters
+        return tuple(counters[layout.HELD : layout.HELD + len(self.groups)].tolist())
+
+    def idle_pages(self) -> tuple[int, ...]:
+        """Per group: pages that nobody holds and a lookup may find."""
+        first = layout.HELD + len(self.groups)
+        return tuple(self.arrays.counters[first : first + len(self.groups)].tolist())
+
+    def free_pages(self) -> tuple[int, ...]:
+        """See Tables."""
+        return (self.free_count,) * len(self.groups)
+
+    def could_fit(self, slot: int, tokens: int) -> bool:
+        """See Tables."""
+        return sum(self.most_need(slot, tokens)) <= self.num_pages - NULL_PAGES
+
+    def slack(self, refused: Pages | None, watermark: float) -> Slack:
+        """See Tables. The watermark is kept from pages that hold nothing, as far as they go."""
+        del refused
+        idle = self.idle_pages()
+        empty = self.free_count - sum(idle)
+        kept = min(empty, int(watermark * self.num_pages))
+        none = (0,) * len(self.groups)
+        remainder = self.pool_bytes - self.num_pages * self.page_bytes
+        return Slack(
+            internal=none,
+            external=none,
+            reserved=remainder + (NULL_PAGES + kept) * self.page_bytes,
+            free=(empty - kept) * self.page_bytes,
+            cached=tuple([pages * self.page_bytes for pages in idle]),
+        )
+
+    def shared_pages(self, slots: Sequence[int], views: IntArray) -> IntArray:
+        """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""
+        found = [
+            sharing.find_shared(self.arrays, table.pages, table.marks, views, row)
+            for row, table in enumerate(self._tables[slot] for slot in slots)
+        ]
+        shared = np.concatenate(found, axis=1)
+        return shared[:, np.lexsort((shared[sharing.SHARED], shared[sharing.VIEW]))]
+
+    def check(self) -> None:
+        """See Tables."""
+        integrity.check(self.arrays, {s: (t.pages, t.marks) for s, t in self._tables.items()})
+        for slot in range(len(self._requests)):
+            running = self._requests.status[slot] == Status.RUNNING
+            if running != (slot in self._tables):
+                raise InvariantError(f"request {slot} has a table although it does not run")
 
     def begin_step(self) -> None:
         """A new step: what was written in the last one can be hit."""
@@ -133,7 +192,10 @@ class CachedBlockTables:
         end = requests.computed[slot] + hit.tokens + new
         if end <= self._quiet_until[slot]:
             return True
-        table = self._tables.get(slot) or self._new_table(slot)
+        table = self._tables.get(slot)
+        if table is None:
+            self._explain(slot, hit)
+            table = self._new_table(slot)
         if hit.tokens:
             if self._found_for != slot:
                 raise InvariantError(f"request {slot} takes a hit that was found for another")
@@ -173,6 +235,28 @@ class CachedBlockTables:
         )
         self._note(slot, table.marks)
 
+    def _explain(self, slot: int, hit: Hit) -> None:
+        """Note which kind shortened the hit of a first admission, and by how much.
+
+        Full attention never does: what it lacks was not computed or is gone.
+        """
+        requests = self._requests
+        if requests.hit[slot] != NEVER or len(self._class_labels) < 2:
+            return
+        alone = hits.hits_alone(
+            self.arrays, self._keys_of(slot), requests.num_tokens(slot) - 1, self._alone
+        )
+        shortest = int(np.argmin(alone))
+        others = int(np.delete(alone, shortest).min())
+        if others > hit.tokens and not hits.class_is_full(self.arrays.rules, shortest):
+            self._limiter[slot] = shortest
+            self._limited[slot] = others - hit.tokens
+
+    def limit(self, slot: int) -> tuple[str, int]:
+        """See Tables."""
+        index = self._limiter[slot]
+        return (self._class_labels[index], self._limited[slot]) if index >= 0 else ("", 0)
+
     def free(self, slot: int) -> None:
         """Give back everything; what is keyed stays cached until its page is taken."""
         table = self._tables.pop(slot, None)
@@ -180,8 +264,9 @@ class CachedBlockTables:
         if table is None:
             return
         blocks.free(self.arrays, table.pages, table.marks)
-        for allocated, expired in zip(self.allocated, self.expired, strict=True):
-            allocated[slot] = expired[slot] = 0
+        for columns in (self.allocated, self.expired, self.keyed):
+            for column in columns:
+                column[slot] = 0
         self._quiet_until[slot] = self._next_key[slot] = 0
 
     def _note(self, slot: int, marks: IntArray) -> None:
@@ -189,6 +274,7 @@ class CachedBlockTables:
         for index, first in enumerate(self._first_of):
             self.allocated[index][slot] = marks[layout.LENGTH, first]
             self.expired[index][slot] = marks[layout.NULLS, first]
+            self.keyed[index][slot] = marks[layout.CACHED, first]
         if self._may_rest:
             self._next_key[slot] = min(
                 (int(marks[layout.CACHED, index]) + 1) * self.groups[index].block_size
@@ -232,6 +318,7 @@ class CachedBlockTables:
         if width > self._width:
             self._width = 2 * width
             self._found = np.zeros((len(self.groups), self._width), dtype=np.int64)
+            self._alone = np.zeros_like(self._found)
 
     def _keys_of(self, slot: int) -> IntArray:
         """Keys of the tokens that are known."""
@@ -261,6 +348,16 @@ class CachedBlockTables:
 
     def _per_group(self, by_class: list[int]) -> tuple[int, ...]:
         return tuple([by_class[index] for index in self.class_of])
+
+
+def _class_labels(rules: CacheRules) -> tuple[str, ...]:
+    """The kind that each lookup class is named after."""
+    if not rules.enabled:
+        return ()
+    classes = rules.lookup_classes
+    return tuple(
+        rules.groups[classes.index(index)].contents[0].label for index in range(max(classes) + 1)
+    )
 
 
 _NO_KEYS = np.zeros(0, dtype=np.int64)

@@ -20,7 +20,6 @@ from .leap import FIRST_STEPS, leap
 from .recorder import Recorder, StepRecord
 from .requests import Requests, Status
 from .scheduler import Batch, Scheduler
-from .tables import never_fits
 from .usage import Rows, UsageMeter
 
 SimEvents = Generator[simpy.Event, Any, None]
@@ -66,7 +65,8 @@ class Replica:
     """Head of the queue after the last step."""
     leap_steps: int = FIRST_STEPS
     """Decode steps to plan at once, at most."""
-    _gpu_free_ns: int = 0
+    gpu_free_ns: int = 0
+    """When the GPU is done with all that was launched."""
 
     def run(self) -> None:
         """Serve everything; raises StalledError if requests wait that can never be served."""
@@ -82,8 +82,8 @@ class Replica:
         while not self._stopping():
             self.now_ns = int(env.now)
             self._arrive()
-            if steady and not in_flight:
-                leapt = leap(self)
+            if steady and len(in_flight) == depth - 1:
+                leapt = leap(self, in_flight)
                 if leapt.duration_ns:
                     yield env.timeout(leapt.duration_ns)
                     finished = self._settle_leap(int(env.now))
@@ -130,7 +130,7 @@ class Replica:
         total = self.requests.prompt[slot] + self.requests.max_tokens[slot]
         if total > self.scheduler.config.max_model_len:
             return "max_model_len"
-        return "pool" if never_fits(self.scheduler.tables, slot, total) is not None else None
+        return None if self.scheduler.tables.could_fit(slot, total) else "pool"
 
     def _launch(self) -> InFlight | None:
         """Schedule the next step and put it on the GPU; None if nobody can be served."""
@@ -153,8 +153,8 @@ class Replica:
         served = np.array([slot in batch.tokens for slot in running], dtype=bool)
         shape = self._shape(batch, rows, served)
         duration = self.latency.step_ns(shape)
-        start = max(self.now_ns, self._gpu_free_ns)
-        self._gpu_free_ns = start + duration
+        start = max(self.now_ns, self.gpu_free_ns)
+        self.gpu_free_ns = start + duration
         slack = self.slack(batch.refused)
         kinds = self.meter.kind_bytes(rows)
         self.recorder.step(
@@ -174,13 +174,13 @@ class Replica:
 
     def slack(self, refused: Pages | None) -> Slack:
         """The carving's slack, with the watermark that holds while requests run."""
-        return self.scheduler.tables.carving.slack(refused, self.scheduler.config.watermark)
+        return self.scheduler.tables.slack(refused, self.scheduler.config.watermark)
 
     def parts(self, kinds: list[list[int]], slack: Slack) -> list[list[int]]:
         """Bytes by part and kind from (needed, dead, padding, internal) and the slack."""
         needed, dead, padding, internal = kinds
         none = [0] * len(needed)
-        parts = [needed, none, dead, padding, list(internal), list(none)]
+        parts = [needed, none, dead, list(padding), list(internal), list(none)]
         self.meter.add_slack(parts, slack)
         return parts
 
@@ -220,11 +220,11 @@ class Replica:
             self.scheduler.tables.check()
         if self.hooks.after_step is not None:
             self.hooks.after_step(self)
-        return self.fast and not finished and self._pure_decode(batch)
+        return self.fast and not finished and self.is_pure_decode(batch)
 
-    def _pure_decode(self, batch: Batch) -> bool:
+    def is_pure_decode(self, batch: Batch) -> bool:
         """Whether everything that runs decoded one token and nothing else happened."""
-        if batch.admitted or batch.preempted or self.scheduler.config.async_scheduling:
+        if batch.admitted or batch.preempted:
             return False
         everyone = len(batch.sampled) == len(batch.tokens) == len(self.scheduler.running)
         return everyone and max(batch.tokens.values()) == 1
@@ -254,7 +254,9 @@ class Replica:
                 raise StalledError(self._diagnosis())
             return None
         wait = self.requests.arrival_ns[self.next_arrival] - self.now_ns
-        self.recorder.idle(self.now_ns, wait, len(self.scheduler.waiting), self.slack(None))
+        slack = self.slack(None)
+        parts = self.parts([[0] * len(self.recorder.labels)] * 4, slack)
+        self.recorder.idle(self.now_ns, wait, len(self.scheduler.waiting), parts, slack)
         return wait
 
     def _diagnosis(self) -> str:
@@ -265,6 +267,6 @@ class Replica:
             f"the run cannot make progress at {self.now_ns / 1e9:.3f} s: "
             f"{len(self.scheduler.waiting)} requests wait, {len(self.scheduler.running)} run, none "
             f"will arrive. The first, request {slot} with {self.requests.num_tokens(slot)} tokens, "
-            f"needs {list(need)} pages; {list(tables.carving.free_pages())} are free by group. "
+            f"needs {list(need)} pages; {list(tables.free_pages())} are free by group. "
             "A policy that says a request could fit an empty pool must serve it there."
         )

@@ -116,7 +116,6 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
         "total_token_throughput": per_second(input_total + output_total),
         "request_throughput_per_gpu": per_second(int(done.sum())) / num_gpus,
         "output_throughput_per_gpu": per_second(output_total) / num_gpus,
-        "prefix_hit_rate": 0.0,
         **latency_figures("ttft", ttft),
         **latency_figures("tpot", tpot),
         **pooled_figures("itl", recorder.itl_ns, NS_PER_MS),

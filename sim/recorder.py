@@ -70,11 +70,17 @@ class Recorder:
         self._keep(record)
         self.num_steps += 1
 
-    def idle(self, start_ns: int, duration_ns: int, waiting: int, slack: Slack) -> None:
-        """Add a time in which nothing ran and nothing was held."""
-        nothing = [[0] * len(self.labels) for _ in PARTS]
-        self._hold(nothing, slack, duration_ns)
-        self._keep(StepRecord(start_ns, duration_ns, 0, waiting, 0, 0, 0, nothing, slack))
+    def idle(
+        self,
+        start_ns: int,
+        duration_ns: int,
+        waiting: int,
+        parts: list[list[int]],
+        slack: Slack,
+    ) -> None:
+        """Add a time in which nothing ran and nothing was held; pages may be cached."""
+        self._hold(parts, slack, duration_ns)
+        self._keep(StepRecord(start_ns, duration_ns, 0, waiting, 0, 0, 0, parts, slack))
 
     def _hold(self, parts: list[list[int]], slack: Slack, duration_ns: int) -> None:
         usage = memory_usage(self.pool_bytes, parts, slack)

@@ -39,7 +39,7 @@ class CaseReplay:
             self.requests,
             self.rules,
             TokenKeys(lambda slot: prompt_tokens(case, slot), self._longest()),
-            num_pages=self.startup.capacity.num_blocks,
+            pool_bytes=case.kv_bytes,
             max_num_seqs=config.max_num_seqs,
             max_in_flight_tokens=config.max_in_flight_tokens,
             max_model_len=case.max_model_len,
@@ -112,7 +112,7 @@ class CaseReplay:
             "admitted_hit_tokens": admitted,
             "free_blocks": self.tables.free_count,
             "cached_blocks": self.tables.num_keys,
-            "group_blocks": [self.tables.held(index) for index in range(len(self.groups))],
+            "group_blocks": list(self.tables.held_pages()),
             "finished": [],
         }
         self.steps.append(record)
@@ -163,4 +163,3 @@ def _describe(group: LayerGroup) -> Log:
         "page_size_bytes_per_layer": group.first.page_size_bytes,
         "first_layer": layer_name(group.first),
     }
-

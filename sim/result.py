@@ -100,7 +100,7 @@ def requests_frame(
             "arrival_ms": columns["arrival"] // 10**6 + columns["arrival"] % 10**6 / 1e6,
             "input_tokens": pd.Series(requests.prompt, dtype="int64"),
             "output_tokens": columns["output"],
-            "hit_tokens": 0,
+            "hit_tokens": pd.Series(requests.hit, dtype="int64").clip(lower=0),
             "queue_ms": since_arrival("scheduled", columns["scheduled"] != NEVER),
             "ttft_ms": ttft,
             "tpot_ms": ((e2e - ttft) / (columns["output"] - 1).clip(lower=1)).where(several),

@@ -4,29 +4,33 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ..configs.engine import EngineConfig, ResolvedEngine, engine_config
-from ..configs.errors import ConfigError
 from ..configs.load import load_gpu, load_model
-from ..configs.specs import GPUSpec, ModelSpec
+from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import Carving, GroupingContext, PageGroup
+from ..policies.caching.rules import CacheRules, cache_rules
 from ..policies.demand import most_pages
 from ..policies.presets import Policy, get_policy
+from ..policies.retention import Retention
 from ..traces import Trace, read_jsonl
+from .caching import chosen_retention, hash_warnings, prefix_cache_figures
 from .engine import Hooks, Replica
 from .latency import AnalyticalLatency
 from .metrics import FORMULAS, summarize
 from .pool import KVPool, kv_pool, layer_specs
+from .prefix_keys import TraceKeys
 from .recorder import Recorder
 from .requests import Requests
 from .result import Result, requests_frame, steps_frame
 from .scheduler import Scheduler, SchedulerConfig
-from .tables import BlockTables
+from .startup import vllm_specs
+from .tables import BlockTables, Tables
 from .usage import UsageMeter
 
 Notice = Callable[[str], None]
@@ -44,6 +48,8 @@ class Setup:
     pool: KVPool
     groups: tuple[PageGroup, ...]
     carving: Carving
+    cache: CacheRules | None
+    """How prefixes are cached; None if they are not."""
     warnings: tuple[str, ...]
 
 
@@ -94,13 +100,15 @@ def prepare(
     model = load_model(model) if isinstance(model, str) else model
     gpu = load_gpu(gpu) if isinstance(gpu, str) else gpu
     policy = get_policy(policy) if isinstance(policy, str) else policy
-    if policy.retention != "none":
-        raise ConfigError(f"policy.retention: {policy.retention!r} is unknown; only 'none' so far")
     resolved = engine_config(**engine).resolve(model, gpu)
+    retention, cache_warnings = chosen_retention(policy, model, resolved.config)
     pool = kv_pool(model, gpu, resolved, vllm_log)
     context = GroupingContext(block_size=resolved.block_size, max_model_len=resolved.max_model_len)
-    groups = policy.group(layer_specs(model, resolved, aligned=policy.aligns_blocks), context)
+    groups = policy.group(_specs(model, resolved, policy, retention), context)
     carving = policy.make_carving(groups, pool.bytes)
+    cache = None
+    if retention.enabled:
+        cache = cache_rules(groups, enabled=True, retention=retention.interval)
     loaded = trace if isinstance(trace, Trace) else read_jsonl(trace)
     return Setup(
         trace=loaded,
@@ -111,12 +119,23 @@ def prepare(
         pool=pool,
         groups=groups,
         carving=carving,
+        cache=cache,
         warnings=(
+            *cache_warnings,
             *_trace_warnings(loaded, model),
+            *hash_warnings(loaded, cache),
             *_policy_warnings(model, policy, resolved, groups, carving),
             *_size_warnings(pool, model, gpu, resolved.tp),
         ),
     )
+
+
+def _specs(
+    model: ModelSpec, engine: ResolvedEngine, policy: Policy, retention: Retention
+) -> tuple[KVCacheSpec, ...]:
+    if policy.aligns_blocks:
+        return vllm_specs(model, engine, enable_prefix_caching=retention.enabled)
+    return layer_specs(model, engine, aligned=False)
 
 
 def simulate(
@@ -142,14 +161,9 @@ def make_replica(
         priority=trace.priority.tolist(),
     )
     config = scheduler_config(engine)
-    tables = BlockTables(
-        requests,
-        setup.groups,
-        setup.carving,
-        max_in_flight_tokens=config.max_in_flight_tokens,
-        max_model_len=engine.max_model_len,
-    )
-    meter = UsageMeter(tables)
+    if setup.cache is not None:
+        config = replace(config, **setup.cache.state_blocks())
+    tables, meter = _memory(setup, requests, config)
     return Replica(
         requests=requests,
         scheduler=Scheduler(requests, tables, config),
@@ -160,6 +174,34 @@ def make_replica(
         check=check,
         hooks=hooks or Hooks(),
     )
+
+
+def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[Tables, UsageMeter]:
+    """Block tables, with a prefix cache or without, and the meter that reads them."""
+    in_flight, longest = config.max_in_flight_tokens, config.max_model_len
+    if setup.cache is None:
+        plain = BlockTables(
+            requests,
+            setup.groups,
+            setup.carving,
+            max_in_flight_tokens=in_flight,
+            max_model_len=longest,
+        )
+        return plain, UsageMeter(plain)
+    # numba is imported here, and only if something is cached.
+    from .cached_tables import CachedBlockTables
+    from .cached_usage import CachedUsageMeter
+
+    cached = CachedBlockTables(
+        requests,
+        setup.cache,
+        TraceKeys(setup.trace),
+        pool_bytes=setup.pool.bytes,
+        max_num_seqs=config.max_num_seqs,
+        max_in_flight_tokens=in_flight,
+        max_model_len=longest,
+    )
+    return cached, CachedUsageMeter(cached)
 
 
 def scheduler_config(engine: ResolvedEngine) -> SchedulerConfig:
@@ -193,6 +235,7 @@ def make_result(setup: Setup, replica: Replica) -> Result:
         "trace": setup.trace.name,
         "skipped_lines": setup.trace.skipped_lines,
         **summarize(replica.requests, replica.recorder, setup.engine.tp),
+        **prefix_cache_figures(replica),
         "rejected_by": {reason: rejected.count(reason) for reason in sorted(set(rejected))},
         "kv_pool": setup.pool.describe(),
         "page_groups": [_describe_group(group) for group in setup.groups],
@@ -211,11 +254,6 @@ def make_result(setup: Setup, replica: Replica) -> Result:
 
 def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
     warnings: list[str] = []
-    if len(trace.hash_ids):
-        warnings.append(
-            "prefix caching is off in this release: the trace's hash_ids are not used, and real "
-            "engines with caching compute less"
-        )
     if trace.cross_tokens.any() and not model.has_cross:
         warnings.append(
             f"{model.name} has no cross attention: cross_tokens of the trace are ignored"

@@ -74,6 +74,10 @@ class Tables(Protocol):
         """Give back everything."""
         ...
 
+    def limit(self, slot: int) -> tuple[str, int]:
+        """The kind that shortened a request's first hit and the tokens lost; ("", 0) if none."""
+        ...
+
     def held_pages(self) -> tuple[int, ...]:
         """Pages per group that requests hold, each counted once; () where none are shared. Pure."""
         ...
@@ -232,6 +236,11 @@ class BlockTables:
                 quiet = min(quiet, past + 1)
         return quiet
 
+    def limit(self, slot: int) -> tuple[str, int]:
+        """See Tables."""
+        del slot
+        return "", 0
+
     def held_pages(self) -> tuple[int, ...]:
         """See Tables. Every page has one owner."""
         return ()
@@ -278,4 +287,3 @@ def growth_classes(
     distinct = list(dict.fromkeys(keys))
     first = tuple(groups[keys.index(key)] for key in distinct)
     return first, tuple(distinct.index(key) for key in keys)
-

@@ -14,7 +14,7 @@ from ..configs.specs import Kind
 from ..policies.base import MemoryUsage, PageGroup, Slack
 from ..policies.demand import live_tokens
 from .requests import Requests
-from .tables import BlockTables
+from .tables import Tables
 
 IntArray = npt.NDArray[np.int64]
 PARTS = ("needed", "cached", "dead", "padding", "internal", "external")
@@ -39,6 +39,10 @@ class Rows(NamedTuple):
     """Per growth class: pages given back."""
     allocated: tuple[IntArray, ...]
     """Per growth class: pages up to the last token, those given back included."""
+    held: IntArray
+    """Per group, where pages are shared: pages that are held, each once. Else empty."""
+    excess: IntArray
+    """Per view of a windowed content, last: what sums count too often (``caching.sharing``)."""
 
 
 class KindBytes(NamedTuple):
@@ -69,7 +73,7 @@ class _Content:
 class UsageMeter:
     """Turns table lengths into bytes, by the layout of the groups."""
 
-    def __init__(self, tables: BlockTables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self.tables = tables
         groups = tables.groups
         self.labels = tuple(dict.fromkeys(c.label for g in groups for c in g.contents))
@@ -104,6 +108,11 @@ class UsageMeter:
                 )
         return tuple(found.values())
 
+    def excess(self, slots: list[int], text: IntArray, processed: IntArray) -> IntArray:
+        """``Rows.excess`` for steps with ``text`` tokens, ``processed`` before those that run."""
+        del slots, processed
+        return np.zeros((len(text), 2, 0), dtype=np.int64)
+
     def rows(self, requests: Requests, slots: list[int]) -> Rows:
         """Gather the running requests, after a step was scheduled."""
         index = np.array(slots, dtype=np.intp)
@@ -116,6 +125,8 @@ class UsageMeter:
             in_flight=np.maximum(_column(requests.in_flight, index) - chunk, 0),
             expired=tuple(_column(column, index) for column in self.tables.expired),
             allocated=tuple(_column(column, index) for column in self.tables.allocated),
+            held=_NOTHING,
+            excess=_NOTHING,
         )
 
     def kind_bytes(self, rows: Rows) -> KindBytes:
@@ -165,6 +176,10 @@ class UsageMeter:
         ):
             parts[INTERNAL][self._group_label[group]] += internal
             parts[EXTERNAL][self._group_label[group]] += external
+
+
+_NOTHING = np.zeros((2, 0), dtype=np.int64)
+_NOTHING.setflags(write=False)
 
 
 def memory_usage(pool_bytes: int, parts: list[list[int]], slack: Slack) -> MemoryUsage:

@@ -98,7 +98,9 @@ def _fields(prefix: str, ours: Log, golden: Log) -> Iterator[str]:
 def _difference(name: str, ours: Any, golden: Any) -> Iterator[str]:
     """One line; of two long lists the first place where they part."""
     if isinstance(ours, list) and isinstance(golden, list) and len(ours) == len(golden) > SHORT:
-        place = next(i for i, pair in enumerate(zip(ours, golden, strict=True)) if pair[0] != pair[1])
+        place = next(
+            i for i, pair in enumerate(zip(ours, golden, strict=True)) if pair[0] != pair[1]
+        )
         name, ours, golden = f"{name}[{place}]", ours[place], golden[place]
     yield f"{name}: ours {ours!r}, golden {golden!r}"
 

@@ -23,6 +23,7 @@ _ENGINE_NAMES = (
     "gpu_memory_utilization",
     "kv_cache_dtype",
     "async_scheduling",
+    "enable_prefix_caching",
     "kv_cache_memory_bytes",
 )
 """Engine settings that the pool or the groups depend on."""
@@ -50,11 +51,6 @@ def _some_engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("model", metavar="MODEL|CASE")
 @click.option("--gpu", help=f"Packaged name or YAML file.  [default: {DEFAULT_GPU}]")
 @_some_engine_options
-@click.option(
-    "--enable-prefix-caching/--no-enable-prefix-caching",
-    default=None,
-    help="Default on, as in vLLM: states are then kept at block boundaries.",
-)
 @click.option(
     "--disable-hybrid-kv-cache-manager",
     "--no-hybrid",

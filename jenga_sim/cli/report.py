@@ -76,8 +76,20 @@ def _counts(summary: dict[str, Any]) -> Table:
         "batch size", f"mean {batch['mean']:.1f}, p95 {batch['p95']:.0f}, max {batch['max']:.0f}"
     )
     table.add_row("duration", f"{summary['duration']:,.1f} s in {summary['num_steps']:,} steps")
-    table.add_row("hit rate", f"{summary['prefix_hit_rate']:.1%} (prefix caching off)")
+    table.add_row("hit rate", _hits(summary))
     return table
+
+
+def _hits(summary: dict[str, Any]) -> str:
+    """Share of prompt tokens found in the cache, and the kind that cost the most hits."""
+    rate = f"{summary['prefix_hit_rate']:.1%} of prompt tokens"
+    if not summary["prefix_caching"]:
+        return f"{rate} (prefix caching off)"
+    limits = [
+        f"{label} in {limit['requests']:,} requests ({limit['tokens']:,} tokens)"
+        for label, limit in summary["hit_limiter"].items()
+    ]
+    return f"{rate}; limiter: {', '.join(limits) or 'none'}"
 
 
 def _latencies(summary: dict[str, Any]) -> Table:

@@ -53,7 +53,12 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--async-scheduling/--no-async-scheduling",
             default=None,
-            help="Two batches in flight; default off, unlike vLLM.",
+            help="Two batches in flight, the next one scheduled while one runs (default).",
+        ),
+        click.option(
+            "--enable-prefix-caching/--no-enable-prefix-caching",
+            default=None,
+            help="Keep full blocks for later requests; default: as the policy's retention says.",
         ),
         click.option(
             "--kv-bytes",

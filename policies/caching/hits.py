@@ -6,6 +6,8 @@ chained until nobody shortens the candidate. ``found`` receives the pages, one r
 ``lengths`` their number.
 """
 
+import numpy as np
+
 from .compiled import compiled
 from .layout import (
     ALIGNED,
@@ -196,3 +198,12 @@ def longest_hit(
     for group in range(rules.shape[1]):
         lengths[group] = -(-hit // rules[BLOCK, group])
     return hit, longest
+
+
+@compiled
+def hits_alone(arrays: Arrays, keys: IntArray, limit: int, found: IntArray) -> IntArray:
+    """Longest hit of each lookup class if there were no other."""
+    alone = np.zeros(arrays.settings[CLASSES], dtype=np.int64)
+    for index in range(len(alone)):
+        alone[index] = class_hit(arrays, keys, limit, index, found)
+    return alone

@@ -1,59 +1,81 @@
 """Pages of windowed kinds that several requests hold: what is counted once too often.
 
 A page at the edge of one request's window may lie in the middle of another's. Its live tokens are
-those of the request that reads most of it.
+those of the request that reads most of it; it is dead if nobody reads any.
 """
 
+import numpy as np
+
 from .compiled import compiled
-from .layout import BLOCK, CHUNKED, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
+from .layout import BLOCK, CHUNKED, FULL, KIND, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
 
 VIEW_GROUP, VIEW_KIND, VIEW_WINDOW = range(3)
 """Rows of ``views``: one column per windowed content of a group's pages."""
+ROW, VIEW, INDEX, SHARED = range(4)
+"""Rows of ``shared``: request (its place among those that run), view, block, page."""
 LIVE, DEAD_PAGES = range(2)
-"""Rows of ``excess``: tokens and dead pages that sums over requests count too often."""
+"""What sums over requests count too often: tokens and dead pages."""
 
 
 @compiled
-def note_shared(
-    arrays: Arrays,
-    table: IntArray,
-    marks: IntArray,
-    views: IntArray,
-    text: int,
-    processed: int,
-    best: IntArray,
-    excess: IntArray,
-) -> None:
-    """Add what one request reads of pages that others hold too.
-
-    ``processed``: tokens before the steps that still run. ``best``: most live tokens of each page
-    so far in each view, -1 where no request was noted.
-    """
+def find_shared(
+    arrays: Arrays, table: IntArray, marks: IntArray, views: IntArray, row: int
+) -> IntArray:
+    """The pages of one request that others hold too: an array like ``shared``."""
+    most = 0
     for view in range(views.shape[1]):
-        group, window = views[VIEW_GROUP, view], views[VIEW_WINDOW, view]
-        block = arrays.rules[BLOCK, group]
-        if views[VIEW_KIND, view] == CHUNKED:
-            start = processed // window * window
-        else:
-            start = max(processed - window + 1, 0)
+        group = views[VIEW_GROUP, view]
+        most += marks[LENGTH, group] - marks[NULLS, group]
+    found = np.zeros((4, most), dtype=np.int64)
+    count = 0
+    for view in range(views.shape[1]):
+        group = views[VIEW_GROUP, view]
         for index in range(marks[NULLS, group], marks[LENGTH, group]):
             page = table[group, index]
-            if page == NULL or arrays.pages[REFS, page] < 2:
-                continue
-            first, end = index * block, (index + 1) * block
-            live = max(min(end, text) - max(first, start), 0)
-            excess[LIVE, view] += live
-            excess[DEAD_PAGES, view] += 1 if end <= start else 0
-            best[view, page] = max(best[view, page], live)
+            if page != NULL and arrays.pages[REFS, page] > 1:
+                found[ROW, count] = row
+                found[VIEW, count] = view
+                found[INDEX, count] = index
+                found[SHARED, count] = page
+                count += 1
+    return found[:, :count].copy()
 
 
 @compiled
-def count_once(best: IntArray, excess: IntArray) -> None:
-    """Take each noted page out of ``excess`` once, as the request sees it that reads most."""
-    for view in range(best.shape[0]):
-        for page in range(best.shape[1]):
-            live = best[view, page]
-            if live >= 0:
-                excess[LIVE, view] -= live
-                if live == 0:
-                    excess[DEAD_PAGES, view] -= 1
+def excess(
+    rules: IntArray, views: IntArray, shared: IntArray, text: IntArray, processed: IntArray
+) -> IntArray:
+    """What is counted too often: an array of shape (steps, 2, views).
+
+    ``shared`` is sorted by view and page. ``text`` and ``processed`` (tokens after a step, and
+    before the steps that run) have shape (steps, requests); pages that left a window by then are
+    not held any more, unless the group keeps every token.
+    """
+    steps = text.shape[0]
+    result = np.zeros((steps, 2, views.shape[1]), dtype=np.int64)
+    best = np.zeros(steps, dtype=np.int64)
+    for place in range(shared.shape[1]):
+        view, page, row = shared[VIEW, place], shared[SHARED, place], shared[ROW, place]
+        group, window = views[VIEW_GROUP, view], views[VIEW_WINDOW, view]
+        block = rules[BLOCK, group]
+        keeps_all = rules[KIND, group] == FULL
+        first = shared[INDEX, place] * block
+        end = first + block
+        last = place + 1 == shared.shape[1]
+        closes = last or shared[VIEW, place + 1] != view or shared[SHARED, place + 1] != page
+        for step in range(steps):
+            if views[VIEW_KIND, view] == CHUNKED:
+                start = processed[step, row] // window * window
+            else:
+                start = max(processed[step, row] - window + 1, 0)
+            live = max(min(end, text[step, row]) - max(first, start), 0)
+            result[step, LIVE, view] += live
+            if keeps_all and end <= start:
+                result[step, DEAD_PAGES, view] += 1
+            best[step] = max(best[step], live)
+            if closes:
+                result[step, LIVE, view] -= best[step]
+                if keeps_all and best[step] == 0:
+                    result[step, DEAD_PAGES, view] -= 1
+                best[step] = 0
+    return result

@@ -17,7 +17,7 @@ from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import load_gpu, load_model, model_names
 from jenga_sim.policies.base import GroupingContext
 from jenga_sim.policies.grouping.vllm import to_page_groups, vllm, vllm_layer_groups
-from jenga_sim.sim.cases import read_case, read_case
+from jenga_sim.sim.cases import read_case
 from jenga_sim.sim.startup import Startup, startup_of_case, startup_of_model, vllm_specs
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "vllm"

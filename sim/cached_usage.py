@@ -1,0 +1,139 @@
+"""Where the bytes are when pages are shared and cached: every page is counted once."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..policies.base import PageGroup, Slack
+from ..policies.caching import layout, sharing
+from ..policies.caching.sharing import DEAD_PAGES, LIVE
+from ..policies.demand import live_tokens
+from .cached_tables import CachedBlockTables
+from .requests import Requests
+from .usage import PARTS, IntArray, KindBytes, Rows, UsageMeter
+
+CACHED, PADDING = PARTS.index("cached"), PARTS.index("padding")
+
+
+class _View(NamedTuple):
+    """A windowed content of a group's pages."""
+
+    group: int
+    label: str
+    kind: int
+    window: int
+
+
+class CachedUsageMeter(UsageMeter):
+    """A UsageMeter for ``CachedBlockTables``.
+
+    The pages that requests hold are counted by the pool, each once; sums over requests are
+    corrected by what several of them read of the same page. States that a request holds are all
+    needed: the one it writes and the one it goes on from.
+    """
+
+    def __init__(self, tables: CachedBlockTables) -> None:
+        super().__init__(tables)
+        self.cached_tables = tables
+        kinds = {"sliding_window": layout.SLIDING, "chunked_local": layout.CHUNKED}
+        self._views = [
+            _View(index, content.label, kinds[content.kind], content.window)
+            for index, group in enumerate(tables.groups)
+            for content in group.contents
+            if content.kind in kinds
+        ]
+        rows = [(view.group, view.kind, view.window) for view in self._views]
+        self._windowed_groups = sorted({view.group for view in self._views})
+        self._view_array = np.array(rows, dtype=np.int64).reshape(-1, 3).T.copy()
+
+    def rows(self, requests: Requests, slots: list[int]) -> Rows:
+        """See UsageMeter."""
+        rows = super().rows(requests, slots)
+        rows = rows._replace(held=self.held_now())
+        processed = rows.text - rows.new - rows.in_flight
+        excess = self.excess(slots, rows.text[None, :], processed[None, :])
+        return rows._replace(excess=excess[0])
+
+    def excess(self, slots: list[int], text: IntArray, processed: IntArray) -> IntArray:
+        """See UsageMeter."""
+        if not self._shares_windows(slots):
+            return np.zeros((len(text), 2, len(self._views)), dtype=np.int64)
+        arrays = self.cached_tables.arrays
+        shared = self.cached_tables.shared_pages(slots, self._view_array)
+        return sharing.excess(arrays.rules, self._view_array, shared, text, processed)
+
+    def held_now(self) -> IntArray:
+        """Pages that are held now, by group."""
+        return np.array(self.cached_tables.held_pages(), dtype=np.int64)
+
+    def _shares_windows(self, slots: list[int]) -> bool:
+        """Whether some page with windowed content is held by several requests."""
+        tables = self.cached_tables
+        held = tables.held_pages()
+        for group in self._windowed_groups:
+            index = tables.class_of[group]
+            allocated, expired = tables.allocated[index], tables.expired[index]
+            if sum(allocated[slot] - expired[slot] for slot in slots) != held[group]:
+                return True
+        return False
+
+    def kind_bytes(self, rows: Rows) -> KindBytes:
+        """See UsageMeter."""
+        steps = rows.text.shape[0] if rows.text.ndim == 2 else 1
+        result = KindBytes(*(np.zeros((steps, len(self.labels)), np.int64) for _ in range(4)))
+        for index, group in enumerate(self.tables.groups):
+            self._add_group(result, index, group, rows)
+        return result
+
+    def _add_group(self, result: KindBytes, index: int, group: PageGroup, rows: Rows) -> None:
+        held = rows.held[..., index]
+        for position, content in enumerate(group.contents):
+            at = self.labels.index(content.label)
+            if content.state_bytes:
+                result.needed[:, at] += held * content.state_bytes
+                dead = needed = held * 0
+            else:
+                live, dead_tokens = self._tokens(index, position, rows)
+                needed, dead = live * content.bytes_per_token, dead_tokens * content.bytes_per_token
+                result.needed[:, at] += needed
+                result.dead[:, at] += dead
+                result.internal[:, at] += held * group.capacity_bytes(content) - needed - dead
+            if position == 0:
+                result.padding[:, at] += held * group.padding_bytes
+
+    def _tokens(self, index: int, position: int, rows: Rows) -> tuple[IntArray, IntArray]:
+        """Live tokens and tokens of dead pages of one content, counted once."""
+        group, class_index = self.tables.groups[index], self.tables.class_of[index]
+        content = group.contents[position]
+        live = live_tokens(
+            content.kind, content.window, rows.text, rows.cross, rows.new, rows.in_flight
+        )
+        expired = rows.expired[class_index]
+        dead = live * 0
+        if content.window:
+            outside = rows.text - live - expired * group.block_size
+            dead = np.maximum(outside, 0) // group.block_size * group.block_size
+            view = next(
+                i
+                for i, view in enumerate(self._views)
+                if view.group == index and view.label == content.label
+            )
+            return (
+                live.sum(axis=-1) - rows.excess[..., LIVE, view],
+                dead.sum(axis=-1) - rows.excess[..., DEAD_PAGES, view] * group.block_size,
+            )
+        # Every token is read, and only full pages are shared.
+        shared = (rows.allocated[class_index] - expired).sum(axis=-1) - rows.held[..., index]
+        return live.sum(axis=-1) - shared * group.block_size, dead.sum(axis=-1)
+
+    def add_slack(self, parts: list[list[int]], slack: Slack) -> None:
+        """See UsageMeter; pages that nobody holds and a lookup may find are cached."""
+        super().add_slack(parts, slack)
+        for group, size in zip(self.tables.groups, slack.cached, strict=True):
+            pages = size // group.page_bytes
+            if pages:
+                for position, content in enumerate(group.contents):
+                    at = self.labels.index(content.label)
+                    parts[CACHED][at] += pages * group.capacity_bytes(content)
+                    if position == 0:
+                        parts[PADDING][at] += pages * group.padding_bytes

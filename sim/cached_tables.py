@@ -77,7 +77,8 @@ class CachedBlockTables:
         # been without that class.
         self._limiter = array("q", [-1]) * len(requests)
         self._limited = array("q", zeros)
-        even = all(group.block_size == rules.hash_block_size for group in self.groups)
+        even = len({group.block_size for group in self.groups}) == 1
+        self._unit = rules.hash_block_size
         self._may_rest = even and not rules.has_aligned_states
         self._quiet_until = array("q", zeros)
         self._next_key = array("q", zeros)
@@ -324,11 +325,10 @@ class CachedBlockTables:
         """Keys of the tokens that are known."""
         if not self.rules.enabled:
             return _NO_KEYS
-        unit = self.rules.hash_block_size
         keys = self._known_keys.get(slot)
         if keys is None:
-            keys = self._known_keys[slot] = self._keys.of(slot, unit)
-        return keys[: self._requests.num_tokens(slot) // unit]
+            keys = self._known_keys[slot] = self._keys.of(slot, self._unit)
+        return keys[: self._requests.num_tokens(slot) // self._unit]
 
     def admission_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """See Tables."""

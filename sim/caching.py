@@ -1,6 +1,4 @@
-"""Prefix caching of a run: whether it is on, what the trace allows, and what came of it."""
-
-from typing import Any
+"""Prefix caching of a run: whether it is on, and what the trace can say about it."""
 
 from ..configs.engine import EngineConfig
 from ..configs.errors import ConfigError
@@ -9,7 +7,6 @@ from ..policies.caching.rules import CacheRules
 from ..policies.presets import Policy
 from ..policies.retention import Retention, parse_retention
 from ..traces import Trace
-from .engine import Replica
 
 OFF = Retention(enabled=False)
 
@@ -71,27 +68,3 @@ def hash_warnings(trace: Trace, cache: CacheRules | None) -> list[str]:
             "prefix counts up to the last block that ends inside it, so hits are underestimated"
         )
     return warnings
-
-
-def prefix_cache_figures(replica: Replica) -> dict[str, Any]:
-    """Hit rate of first admissions, and which kind shortened the hits."""
-    tables = replica.scheduler.tables
-    requests = replica.requests
-    admitted = [slot for slot in range(len(requests)) if requests.hit[slot] >= 0]
-    queried = sum(requests.prompt[slot] for slot in admitted)
-    hit = sum(requests.hit[slot] for slot in admitted)
-    limits: dict[str, dict[str, int]] = {}
-    for slot in admitted:
-        label, tokens = tables.limit(slot)
-        if label:
-            entry = limits.setdefault(label, {"requests": 0, "tokens": 0})
-            entry["requests"] += 1
-            entry["tokens"] += tokens
-    return {
-        "prefix_caching": bool(tables.keyed),
-        "prefix_hit_rate": hit / queried if queried else 0.0,
-        "prefix_hit_tokens": hit,
-        "prefix_queried_tokens": queried,
-        "requests_with_hit": sum(requests.hit[slot] > 0 for slot in admitted),
-        "hit_limiter": dict(sorted(limits.items(), key=lambda item: -item[1]["tokens"])),
-    }

@@ -204,12 +204,11 @@ def prompt_tokens(case: Case, slot: int) -> npt.NDArray[np.int64]:
     number ``r`` is the run with seed 900,000 + r.
     """
     request = case.requests[slot]
-    runs = [*request.prompt, (OUTPUT_SEED + slot, request.output_len)]
-    return np.concatenate([_run(seed, length) for seed, length in runs])
-
-
-def _run(seed: int, length: int) -> npt.NDArray[np.int64]:
-    place = np.arange(length, dtype=np.int64)
+    runs = np.array([*request.prompt, (OUTPUT_SEED + slot, request.output_len)], dtype=np.int64)
+    seeds, lengths = runs.T
+    starts = np.cumsum(lengths) - lengths
+    place = np.arange(lengths.sum(), dtype=np.int64) - np.repeat(starts, lengths)
+    seed = np.repeat(seeds, lengths)
     return 10 + (seed * 1_000_003 + place * 7_919 + place * place % 8_191) % 30_000
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .recorder import Recorder
 from .requests import Requests, Status
+from .tables import Tables
 from .usage import PARTS
 
 FloatArray = npt.NDArray[np.float64]
@@ -124,6 +125,28 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
         "num_steps": recorder.num_steps,
         "busy_share": _ratio(recorder.busy_ns, recorder.observed_ns),
         **memory_figures(recorder),
+    }
+
+
+def prefix_cache_figures(requests: Requests, tables: Tables) -> dict[str, Any]:
+    """Hit rate of first admissions, and which kind shortened the hits."""
+    admitted = [slot for slot in range(len(requests)) if requests.hit[slot] >= 0]
+    queried = sum(requests.prompt[slot] for slot in admitted)
+    hit = sum(requests.hit[slot] for slot in admitted)
+    limits: dict[str, dict[str, int]] = {}
+    for slot in admitted:
+        label, tokens = tables.limit(slot)
+        if label:
+            entry = limits.setdefault(label, {"requests": 0, "tokens": 0})
+            entry["requests"] += 1
+            entry["tokens"] += tokens
+    return {
+        "prefix_caching": bool(tables.keyed),
+        "prefix_hit_rate": hit / queried if queried else 0.0,
+        "prefix_hit_tokens": hit,
+        "prefix_queried_tokens": queried,
+        "requests_with_hit": sum(requests.hit[slot] > 0 for slot in admitted),
+        "hit_limiter": dict(sorted(limits.items(), key=lambda item: -item[1]["tokens"])),
     }
 
 

@@ -28,7 +28,7 @@ def simulate() -> Simulate:
     )
 
     def call(policy: str = MINE, **settings: Any) -> Result:
-        settings.setdefault("kv_cache_memory_bytes", 3 << 30)
+        settings.setdefault("kv_cache_memory_bytes", 2600 << 20)
         return run(trace, policy=policy, max_num_batched_tokens=1024, max_num_seqs=16, **settings)
 
     return call

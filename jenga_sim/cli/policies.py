@@ -19,6 +19,7 @@ def command(output_format: str) -> int:
         return 0
     for policy in PRESETS.values():
         click.echo(f"{policy.name:14} {policy.summary}")
-        click.echo(f"{'':14} grouping {policy.grouping}, carving {policy.carving}")
+        choices = f"grouping {policy.grouping}, carving {policy.carving}"
+        click.echo(f"{'':14} {choices}, retention {policy.retention}")
     click.echo("Your own: --policy ./mine.py:MyCarving, a class derived from jenga_sim.Carving.")
     return 0

@@ -20,20 +20,30 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(function: Function) -> Function:
     """Compile ``function`` on its first call; kept on disk where a cache folder can be written."""
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_cache_folder())
     try:
+        numba.config.CACHE_DIR = str(cache_folder())
         result: Function = numba.njit(cache=True)(function)
     except RuntimeError:
-        # "no locator available": the folder cannot be written; compile in every process.
+        # No home, or a folder that cannot be written: compile in every process.
         result = numba.njit(function)
     finally:
         numba.config.CACHE_DIR = before
     return result
 
 
+def needs_compiling() -> bool:
+    """Whether the first call of each function will wait for the compiler."""
+    if numba.config.DISABLE_JIT:
+        return False
+    try:
+        return not any(cache_folder().rglob("*.nbc"))
+    except RuntimeError:
+        return True
+
+
 @cache
-def _cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/jenga-sim/<digest of the sources>``."""
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/jenga-sim/<digest of the sources>``; raises RuntimeError without a home."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())

@@ -62,7 +62,7 @@ def test_the_table_has_a_row_for_each_shape_of_group(jenga: Jenga) -> None:
     text = message(done.stdout)
     assert "gemma-3-27b: 7 KV cache groups" in text
     assert "32,768 blocks of 1,310,720 bytes" in text
-    assert "concurrency 2.81 requests of 131,072 tokens" in text
+    assert "concurrency 2.23 requests of 131,072 tokens" in text
     assert "capacity is that number x max_model_len" in text
     assert "using the default --gpu h100-sxm" in done.stderr
 

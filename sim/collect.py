@@ -1,0 +1,102 @@
+"""From a replica that ran to a Result: figures, tables, configuration and provenance."""
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ..policies.base import PageGroup
+from .engine import Replica
+from .metrics import FORMULAS, prefix_cache_figures, summarize
+from .result import Result, requests_frame, steps_frame
+from .setup import Setup
+
+
+def make_result(setup: Setup, replica: Replica) -> Result:
+    """Collect figures, tables, configuration and provenance."""
+    config = _config(setup)
+    rejected = list(replica.rejected.values())
+    summary: dict[str, Any] = {
+        "schema": "jenga-sim/summary/1",
+        "backend": "jenga-sim",
+        "complete": not replica.truncated,
+        "model_id": setup.model.name,
+        "gpu": setup.gpu.name,
+        "num_gpus": setup.engine.tp,
+        "policy": setup.policy.name,
+        "trace": setup.trace.name,
+        "skipped_lines": setup.trace.skipped_lines,
+        **summarize(replica.requests, replica.recorder, setup.engine.tp),
+        **prefix_cache_figures(replica.requests, replica.scheduler.tables),
+        "rejected_by": {reason: rejected.count(reason) for reason in sorted(set(rejected))},
+        "kv_pool": setup.pool.describe(),
+        "page_groups": [_describe_group(group) for group in setup.groups],
+        "latency_model": replica.latency.describe(),
+        "warnings": list(setup.warnings),
+        "formulas": FORMULAS,
+    }
+    return Result(
+        summary=summary,
+        requests=requests_frame(replica.requests, setup.trace.request_ids, replica.rejected),
+        steps=steps_frame(replica.recorder),
+        config=config,
+        provenance=_provenance(setup, config, replica),
+    )
+
+
+def _describe_group(group: PageGroup) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "kind": group.kind,
+        "layers": sum(content.layers for content in group.contents),
+        "block_size": group.block_size,
+        "page_bytes": group.page_bytes,
+        "padding_bytes": group.padding_bytes,
+    }
+
+
+def _config(setup: Setup) -> dict[str, Any]:
+    policy = asdict(setup.policy)
+    del policy["summary"]
+    return {
+        "trace": {"name": setup.trace.name, "sha256": setup.trace.sha256},
+        "model": setup.model.name,
+        "gpu": setup.gpu.name,
+        "policy": policy,
+        "engine": asdict(setup.engine.config),
+        "kv_pool": setup.pool.describe(),
+    }
+
+
+def _provenance(setup: Setup, config: dict[str, Any], replica: Replica) -> dict[str, Any]:
+    return {
+        "schema": "jenga-sim/provenance/1",
+        "trace_sha256": setup.trace.sha256,
+        "config_sha256": _sha256(config),
+        "profile": replica.latency.describe()["model"],
+        "profile_sha256": _sha256(replica.latency.describe()),
+        "seed": None,
+        "model_source": setup.model.source,
+        "gpu_source": setup.gpu.source,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in ("jenga-sim", "numpy", "pandas", "simpy")},
+        },
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _sha256(data: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        from .._version import __version__
+
+        return __version__

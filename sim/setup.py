@@ -1,0 +1,167 @@
+"""A run before it starts: names, sizes, pool and policy resolved, and what the user should know."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..configs.engine import EngineConfig, ResolvedEngine, engine_config
+from ..configs.load import load_gpu, load_model
+from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
+from ..policies.base import Carving, GroupingContext, PageGroup
+from ..policies.caching.rules import CacheRules, cache_rules
+from ..policies.demand import most_pages
+from ..policies.presets import Policy, get_policy
+from ..policies.retention import Retention
+from ..traces import Trace, read_jsonl
+from .caching import chosen_retention, hash_warnings
+from .pool import KVPool, kv_pool, layer_specs
+from .scheduler import SchedulerConfig
+from .startup import vllm_specs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A run before it starts: everything resolved, nothing simulated."""
+
+    trace: Trace
+    model: ModelSpec
+    gpu: GPUSpec
+    engine: ResolvedEngine
+    policy: Policy
+    pool: KVPool
+    groups: tuple[PageGroup, ...]
+    carving: Carving
+    cache: CacheRules | None
+    """How prefixes are cached; None if they are not."""
+    warnings: tuple[str, ...]
+
+
+def prepare(
+    trace: Trace | str | Path,
+    *,
+    model: ModelSpec | str,
+    gpu: GPUSpec | str,
+    policy: Policy | str,
+    vllm_log: str | Path | None = None,
+    **engine: Any,
+) -> Setup:
+    """Resolve names, sizes and the pool; see ``run``."""
+    model = load_model(model) if isinstance(model, str) else model
+    gpu = load_gpu(gpu) if isinstance(gpu, str) else gpu
+    policy = get_policy(policy) if isinstance(policy, str) else policy
+    resolved = engine_config(**engine).resolve(model, gpu)
+    retention, cache_warnings = chosen_retention(policy, model, resolved.config)
+    pool = kv_pool(model, gpu, resolved, vllm_log)
+    context = GroupingContext(block_size=resolved.block_size, max_model_len=resolved.max_model_len)
+    groups = policy.group(_specs(model, resolved, policy, retention), context)
+    carving = policy.make_carving(groups, pool.bytes)
+    cache = None
+    if retention.enabled:
+        cache = cache_rules(groups, enabled=True, retention=retention.interval)
+    loaded = trace if isinstance(trace, Trace) else read_jsonl(trace)
+    return Setup(
+        trace=loaded,
+        model=model,
+        gpu=gpu,
+        engine=resolved,
+        policy=policy,
+        pool=pool,
+        groups=groups,
+        carving=carving,
+        cache=cache,
+        warnings=(
+            *cache_warnings,
+            *_trace_warnings(loaded, model),
+            *hash_warnings(loaded, cache),
+            *_policy_warnings(model, policy, resolved, groups, carving),
+            *_size_warnings(pool, model, gpu, resolved.tp),
+        ),
+    )
+
+
+def _specs(
+    model: ModelSpec, engine: ResolvedEngine, policy: Policy, retention: Retention
+) -> tuple[KVCacheSpec, ...]:
+    if policy.aligns_blocks:
+        return vllm_specs(model, engine, enable_prefix_caching=retention.enabled)
+    return layer_specs(model, engine, aligned=False)
+
+
+def scheduler_config(engine: ResolvedEngine) -> SchedulerConfig:
+    """The scheduler's part of the engine settings."""
+    config: EngineConfig = engine.config
+    return SchedulerConfig(
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        max_model_len=engine.max_model_len,
+        policy=config.scheduling_policy,
+        watermark=config.watermark,
+        scheduler_reserve_full_isl=config.scheduler_reserve_full_isl,
+        long_prefill_token_threshold=config.long_prefill_token_threshold,
+        enable_chunked_prefill=config.enable_chunked_prefill,
+        async_scheduling=config.async_scheduling,
+    )
+
+
+def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
+    warnings: list[str] = []
+    if trace.cross_tokens.any() and not model.has_cross:
+        warnings.append(
+            f"{model.name} has no cross attention: cross_tokens of the trace are ignored"
+        )
+    if trace.skipped_lines:
+        warnings.append(f"{trace.skipped_lines} bad lines of the trace were skipped")
+    return warnings
+
+
+def _policy_warnings(
+    model: ModelSpec,
+    policy: Policy,
+    engine: ResolvedEngine,
+    groups: tuple[PageGroup, ...],
+    carving: Carving,
+) -> list[str]:
+    warnings: list[str] = []
+    if policy.grouping == "vllm_nohybrid" and (model.has_state or model.has_cross):
+        warnings.append(
+            "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
+            "are promoted to full attention here"
+        )
+    if engine.max_model_len > model.max_model_len:
+        warnings.append(
+            f"max_model_len {engine.max_model_len:,} is beyond the model's {model.max_model_len:,} "
+            "positions; vLLM accepts that only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
+        )
+    longest = longest_request(groups, carving, scheduler_config(engine))
+    if longest < engine.max_model_len:
+        warnings.append(
+            f"a request of max_model_len = {engine.max_model_len:,} tokens does not fit this pool; "
+            f"the longest that does has {longest:,}. Longer ones are rejected here; vLLM would "
+            "refuse to start (lower --max-model-len, or give it more memory)"
+        )
+    return warnings
+
+
+def _size_warnings(pool: KVPool, model: ModelSpec, gpu: GPUSpec, tp: int) -> list[str]:
+    if pool.bytes + model.weight_bytes // tp <= gpu.memory_bytes:
+        return []
+    return [
+        f"the KV pool and the weights of {model.name} exceed the memory of one {gpu.name}: no real "
+        "engine could start like this"
+    ]
+
+
+def longest_request(
+    groups: tuple[PageGroup, ...], carving: Carving, config: SchedulerConfig
+) -> int:
+    """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does."""
+
+    def fits(tokens: int) -> bool:
+        limits = (config.max_in_flight_tokens, config.max_model_len)
+        return carving.could_fit([most_pages(g, tokens, 0, *limits) for g in groups])
+
+    low, high = 0, config.max_model_len
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

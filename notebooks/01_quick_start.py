@@ -58,10 +58,15 @@ batch_figure(paged)
 # - `vllm`: the groups of equal pages of vLLM 0.33, which give back what leaves a window and pad what
 #   does not fit.
 # - `lcm`: Jenga's two-level allocator.
+#
+# Only `vllm` has a prefix cache. It is off here, so that all three compute the same.
 
 # %%
 results = {"paged": paged} | {
-    name: run(trace, model="gemma-3-27b", gpu="h100-sxm", policy=name) for name in ("vllm", "lcm")
+    name: run(
+        trace, model="gemma-3-27b", gpu="h100-sxm", policy=name, enable_prefix_caching=False
+    )
+    for name in ("vllm", "lcm")
 }
 parts = ["needed", "dead", "padding", "internal", "external", "reserved", "free"]
 memory = pd.DataFrame({name: r.summary["memory"] for name, r in results.items()}).T[parts]

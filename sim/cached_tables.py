@@ -21,7 +21,7 @@ from ..policies.carving.single import NULL_PAGES
 from ..policies.demand import admission_pages, demand, most_pages
 from .prefix_keys import PrefixKeys
 from .requests import NEVER, Requests, Status
-from .tables import NO_HIT, Hit, growth_classes
+from .table_contract import NO_HIT, Hit, growth_classes
 
 
 @dataclass(slots=True)
@@ -299,8 +299,7 @@ class CachedBlockTables:
         return quiet
 
     def _longest(self, slot: int) -> int:
-        requests = self._requests
-        return min(requests.prompt[slot] + requests.max_tokens[slot], self._limits[1])
+        return self._requests.prompt[slot] + self._requests.max_tokens[slot]
 
     def _blocks(self, tokens: int) -> int:
         """Entries that the longest table needs."""

@@ -42,25 +42,37 @@ class CachedUsageMeter(UsageMeter):
             for content in group.contents
             if content.kind in kinds
         ]
-        rows = [(view.group, view.kind, view.window) for view in self._views]
+        rows = [
+            (view.group, view.kind, view.window, tables.class_of[view.group])
+            for view in self._views
+        ]
         self._windowed_groups = sorted({view.group for view in self._views})
-        self._view_array = np.array(rows, dtype=np.int64).reshape(-1, 3).T.copy()
+        self._view_array = np.array(rows, dtype=np.int64).reshape(-1, 4).T.copy()
 
     def rows(self, requests: Requests, slots: list[int]) -> Rows:
         """See UsageMeter."""
         rows = super().rows(requests, slots)
         rows = rows._replace(held=self.held_now())
         processed = rows.text - rows.new - rows.in_flight
-        excess = self.excess(slots, rows.text[None, :], processed[None, :])
+        expired = tuple(column[None, :] for column in rows.expired)
+        excess = self.excess(slots, rows.text[None, :], processed[None, :], expired)
         return rows._replace(excess=excess[0])
 
-    def excess(self, slots: list[int], text: IntArray, processed: IntArray) -> IntArray:
+    def excess(
+        self,
+        slots: list[int],
+        text: IntArray,
+        processed: IntArray,
+        expired: tuple[IntArray, ...],
+    ) -> IntArray:
         """See UsageMeter."""
         if not self._shares_windows(slots):
             return np.zeros((len(text), 2, len(self._views)), dtype=np.int64)
         arrays = self.cached_tables.arrays
         shared = self.cached_tables.shared_pages(slots, self._view_array)
-        return sharing.excess(arrays.rules, self._view_array, shared, text, processed)
+        return sharing.excess(
+            arrays.rules, self._view_array, shared, text, processed, np.stack(expired)
+        )
 
     def held_now(self) -> IntArray:
         """Pages that are held now, by group."""

@@ -153,16 +153,17 @@ def _rows(
     before = text + np.arange(steps, dtype=np.int64)[:, None]
     one = np.ones_like(before)
     cross = np.array([requests.cross[slot] for slot in slots], dtype=np.int64) * one
+    gone = tuple(expired(group, before, one * in_flight) for group in tables.classes)
     return Rows(
         text=before + 1,
         new=one,
         cross=cross,
         prompt=cross * 0,
         in_flight=one * in_flight,
-        expired=tuple(expired(group, before, one * in_flight) for group in tables.classes),
+        expired=gone,
         allocated=tuple(demand(group, before + 1, cross) for group in tables.classes),
         held=np.zeros((steps, len(tables.groups)), dtype=np.int64),
-        excess=replica.meter.excess(slots, before + 1, before - in_flight),
+        excess=replica.meter.excess(slots, before + 1, before - in_flight, gone),
     )
 
 
@@ -215,7 +216,9 @@ def _move_pages(replica: "Replica", plan: Plan) -> list[Moment]:
         scheduler.tables.begin_step()
         moved = _move(replica, plan, start, step, positions)
         scheduler.tables.end_step()
-        if not moved or (step in freeing and scheduler.would_admit()):
+        # A page that was taken may have been cached: a shorter hit can need fewer pages.
+        asks = step in freeing or scheduler.tables.keyed
+        if not moved or (asks and scheduler.would_admit()):
             done = step
             break
         moment = _moment(replica)

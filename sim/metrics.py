@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .recorder import Recorder
 from .requests import Requests, Status
-from .tables import Tables
+from .table_contract import Tables
 from .usage import PARTS
 
 FloatArray = npt.NDArray[np.float64]

@@ -16,7 +16,8 @@ from .requests import Requests
 from .result import Result
 from .scheduler import Scheduler, SchedulerConfig
 from .setup import Setup, prepare, scheduler_config
-from .tables import BlockTables, Tables
+from .table_contract import Tables
+from .tables import BlockTables
 from .usage import UsageMeter
 
 __all__ = ["Setup", "make_replica", "make_result", "prepare", "run", "simulate"]

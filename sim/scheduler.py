@@ -12,7 +12,7 @@ from ..configs.errors import InvariantError
 from ..policies.base import Pages
 from .chunks import cut_at_states
 from .requests import NEVER, Requests, Status
-from .tables import Hit, Tables
+from .table_contract import Hit, Tables
 from .waiting import FCFSQueue, PriorityQueue, WaitingQueue
 
 

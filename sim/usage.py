@@ -14,7 +14,7 @@ from ..configs.specs import Kind
 from ..policies.base import MemoryUsage, PageGroup, Slack
 from ..policies.demand import live_tokens
 from .requests import Requests
-from .tables import Tables
+from .table_contract import Tables
 
 IntArray = npt.NDArray[np.int64]
 PARTS = ("needed", "cached", "dead", "padding", "internal", "external")
@@ -108,9 +108,15 @@ class UsageMeter:
                 )
         return tuple(found.values())
 
-    def excess(self, slots: list[int], text: IntArray, processed: IntArray) -> IntArray:
+    def excess(
+        self,
+        slots: list[int],
+        text: IntArray,
+        processed: IntArray,
+        expired: tuple[IntArray, ...],
+    ) -> IntArray:
         """``Rows.excess`` for steps with ``text`` tokens, ``processed`` before those that run."""
-        del slots, processed
+        del slots, processed, expired
         return np.zeros((len(text), 2, 0), dtype=np.int64)
 
     def rows(self, requests: Requests, slots: list[int]) -> Rows:

@@ -18,14 +18,17 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compile ``function`` on its first call; kept on disk where a cache folder can be written."""
+    """Compile ``function`` on its first call; kept on disk where a cache folder can be written.
+
+    An index out of range raises IndexError, as in plain Python; that costs about a sixth.
+    """
     before = numba.config.CACHE_DIR
     try:
         numba.config.CACHE_DIR = str(cache_folder())
-        result: Function = numba.njit(cache=True)(function)
+        result: Function = numba.njit(cache=True, boundscheck=True)(function)
     except RuntimeError:
         # No home, or a folder that cannot be written: compile in every process.
-        result = numba.njit(function)
+        result = numba.njit(boundscheck=True)(function)
     finally:
         numba.config.CACHE_DIR = before
     return result

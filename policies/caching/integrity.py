@@ -1,32 +1,13 @@
-"""The books of a block pool, checked page by page. Slow; for tests and ``--check``."""
+"""The books of a block pool, checked page by page; for tests and ``--check``."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
 from ...configs.errors import InvariantError
-from .layout import (
-    ENTRY,
-    FREE,
-    GROUP,
-    GROUPS,
-    HELD,
-    KEY,
-    KEYS,
-    LENGTH,
-    NEXT,
-    NONE,
-    NULL,
-    OWNER,
-    PAGE,
-    PENDING,
-    PREV,
-    REFS,
-    SIBLING,
-    Arrays,
-    IntArray,
-)
+from . import layout
+from .compiled import compiled
+from .layout import ENTRY, NEXT, NONE, NULL, OWNER, PREV, REFS, SIBLING, Arrays, IntArray
 
 
 def check(arrays: Arrays, tables: Mapping[int, tuple[IntArray, IntArray]]) -> None:
@@ -41,59 +22,81 @@ def check(arrays: Arrays, tables: Mapping[int, tuple[IntArray, IntArray]]) -> No
 
 
 def _check_owners(arrays: Arrays, tables: Mapping[int, tuple[IntArray, IntArray]]) -> None:
-    owners: Counter[int] = Counter()
+    references = np.zeros(arrays.pages.shape[1], dtype=np.int64)
     for pages, marks in tables.values():
         for group in range(len(pages)):
-            held = pages[group, : marks[LENGTH, group]]
+            held = pages[group, : marks[layout.LENGTH, group]]
             held = held[held != NULL]
             if len(np.unique(held)) != len(held):
                 raise InvariantError("a request holds a page twice")
             if (arrays.pages[OWNER, held] != group).any():
                 raise InvariantError(f"group {group} holds a page of another group")
-            owners.update(held.tolist())
-    refs = {int(p): int(arrays.pages[REFS, p]) for p in np.flatnonzero(arrays.pages[REFS])}
-    if arrays.counters[PENDING] or refs != dict(owners):
+            references[held] += 1
+    if arrays.counters[layout.PENDING] or (references != arrays.pages[REFS]).any():
         raise InvariantError("the references of a page are not the requests that hold it")
 
 
-def _free_pages(arrays: Arrays) -> list[int]:
-    """Walk the free queue both ways."""
-    end = arrays.pages.shape[1] - 1
-    free: list[int] = []
-    page = int(arrays.pages[NEXT, end])
-    while page != end and len(free) <= end:
-        free.append(page)
-        if arrays.pages[NEXT, arrays.pages[PREV, page]] != page:
-            raise InvariantError(f"the free queue is broken at page {page}")
-        page = int(arrays.pages[NEXT, page])
-    if len(set(free)) != len(free) or len(free) != arrays.counters[FREE] or NULL in free:
-        raise InvariantError(f"{len(free)} free pages, counted {arrays.counters[FREE]}")
+def _free_pages(arrays: Arrays) -> IntArray:
+    """The free queue from the front, walked both ways."""
+    free = walk(arrays.pages)
+    if len(np.unique(free)) != len(free) or NULL in free:
+        raise InvariantError("a page is in the free queue twice, or the null page is")
+    if len(free) != arrays.counters[layout.FREE]:
+        raise InvariantError(f"{len(free)} free pages, counted {arrays.counters[layout.FREE]}")
     return free
 
 
-def _check_counts(arrays: Arrays, free: list[int]) -> None:
+@compiled
+def walk(pages: IntArray) -> IntArray:
+    """Pages of the free queue from the front; it ends early where the way back is another."""
+    end = pages.shape[1] - 1
+    order = np.zeros(end, dtype=np.int64)
+    count = 0
+    page = pages[NEXT, end]
+    while page != end and count < end and pages[NEXT, pages[PREV, page]] == page:
+        order[count] = page
+        count += 1
+        page = pages[NEXT, page]
+    return order[:count]
+
+
+def _check_counts(arrays: Arrays, free: IntArray) -> None:
     refs = arrays.pages[REFS]
     num_pages = arrays.pages.shape[1] - 1
     if (refs[free] != 0).any() or len(free) + np.count_nonzero(refs) + 1 != num_pages:
         raise InvariantError("a page is neither free nor held, or both")
-    groups = int(arrays.counters[GROUPS])
+    groups = int(arrays.counters[layout.GROUPS])
+    keyed = free[arrays.pages[ENTRY, free] != NONE]
     held = np.bincount(arrays.pages[OWNER, np.flatnonzero(refs)], minlength=groups)
-    keyed = np.array([page for page in free if arrays.pages[ENTRY, page] != NONE], dtype=np.int64)
     idle = np.bincount(arrays.pages[OWNER, keyed], minlength=groups)
-    if held.tolist() != arrays.counters[HELD : HELD + groups].tolist():
+    first = layout.HELD
+    if held.tolist() != arrays.counters[first : first + groups].tolist():
         raise InvariantError("the counts of held pages are wrong")
-    if idle.tolist() != arrays.counters[HELD + groups : HELD + 2 * groups].tolist():
+    if idle.tolist() != arrays.counters[first + groups : first + 2 * groups].tolist():
         raise InvariantError("the counts of cached pages that nobody holds are wrong")
 
 
 def _check_index(arrays: Arrays) -> None:
-    keys: set[tuple[int, int]] = set()
-    for page in np.flatnonzero(arrays.pages[ENTRY] != NONE):
-        entry = arrays.pages[ENTRY, page]
-        while entry != NONE:
-            if arrays.entries[PAGE, entry] != page:
-                raise InvariantError(f"the index says that page {page} is another")
-            keys.add((int(arrays.entries[KEY, entry]), int(arrays.entries[GROUP, entry])))
-            entry = arrays.entries[SIBLING, entry]
-    if len(keys) != arrays.counters[KEYS]:
-        raise InvariantError(f"{len(keys)} distinct keys, counted {arrays.counters[KEYS]}")
+    """Every entry belongs to the page that leads to it, and every key is counted once."""
+    used = np.flatnonzero(arrays.entries[layout.PAGE] != NULL)
+    reached = 0
+    pages = np.flatnonzero(arrays.pages[ENTRY] != NONE)
+    entries = arrays.pages[ENTRY, pages]
+    while len(pages):
+        reached += len(pages)
+        if (arrays.entries[layout.PAGE, entries] != pages).any():
+            raise InvariantError("the index says that a page is another")
+        more = arrays.entries[SIBLING, entries] != NONE
+        pages, entries = pages[more], arrays.entries[SIBLING, entries[more]]
+    if reached != len(used):
+        raise InvariantError(f"{len(used)} entries in the index, {reached} of them lead to a page")
+    keys = _distinct(arrays.entries[layout.KEY, used], arrays.entries[layout.GROUP, used])
+    if keys != arrays.counters[layout.KEYS]:
+        raise InvariantError(f"{keys} distinct keys, counted {arrays.counters[layout.KEYS]}")
+
+
+def _distinct(keys: IntArray, groups: IntArray) -> int:
+    """Number of different pairs."""
+    order = np.lexsort((groups, keys))
+    new_key, new_group = np.diff(keys[order]) != 0, np.diff(groups[order]) != 0
+    return int(np.count_nonzero(new_key | new_group)) + min(len(keys), 1)

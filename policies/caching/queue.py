@@ -34,12 +34,14 @@ from .layout import (
 
 @compiled
 def bucket_of(buckets: IntArray, key: int, group: int) -> int:
-    """The bucket of a key of one group; the number of buckets is a power of two."""
-    mixed = (key ^ (group * 0x9E3779B97F4A7C1)) & 0x7FFFFFFFFFFFFFF
-    mixed ^= mixed >> 29
-    mixed = (mixed * 0xBF58476D) & 0x7FFFFFFFFFFFFFF
-    mixed ^= mixed >> 32
-    return mixed & (len(buckets) - 1)
+    """The bucket of a key of one group; the number of buckets is a power of two.
+
+    All products stay below 2^63, so that plain Python counts alike.
+    """
+    mixed = ((key >> 32) ^ key ^ (group * 0x9E3779B1)) & 0x7FFFFFFF
+    mixed = ((mixed >> 15) ^ mixed) * 0x45D9F3B & 0x7FFFFFFF
+    mixed = ((mixed >> 15) ^ mixed) * 0x45D9F3B & 0x7FFFFFFF
+    return ((mixed >> 15) ^ mixed) & (len(buckets) - 1)
 
 
 @compiled

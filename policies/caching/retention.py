@@ -191,7 +191,8 @@ def commit(
         kind, block = rules[KIND, group], rules[BLOCK, group]
         before = marks[CACHED, group]
         full = min(cacheable, len(keys) * settings[HASH_BLOCK]) // block
-        for index in range(before, full):
+        # A sequence may be longer than its table: blocks end at the longest sequence.
+        for index in range(before, min(full, marks[LENGTH, group])):
             page = table[group, index]
             if page != NULL and keeps(rules, settings, group, index, prompt, junction):
                 if arrays.pages[ENTRY, page] != NONE:
@@ -202,6 +203,6 @@ def commit(
             key_prompt_tail(arrays, keys, group, table, marks, prompt, cacheable)
         elif kind == ALIGNED:
             key_state_tail(arrays, keys, group, table, marks, prompt, cacheable)
-            for index in range(before, full):
+            for index in range(before, min(full, marks[LENGTH, group])):
                 if table[group, index] != NULL:
                     renew(arrays, table[group, index])

@@ -7,10 +7,11 @@ those of the request that reads most of it; it is dead if nobody reads any.
 import numpy as np
 
 from .compiled import compiled
-from .layout import BLOCK, CHUNKED, FULL, KIND, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
+from .layout import BLOCK, CHUNKED, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
 
-VIEW_GROUP, VIEW_KIND, VIEW_WINDOW = range(3)
-"""Rows of ``views``: one column per windowed content of a group's pages."""
+VIEW_GROUP, VIEW_KIND, VIEW_WINDOW, VIEW_CLASS = range(4)
+"""Rows of ``views``: one column per windowed content of a group's pages. The last is the group's
+growth class."""
 ROW, VIEW, INDEX, SHARED = range(4)
 """Rows of ``shared``: request (its place among those that run), view, block, page."""
 LIVE, DEAD_PAGES = range(2)
@@ -43,22 +44,27 @@ def find_shared(
 
 @compiled
 def excess(
-    rules: IntArray, views: IntArray, shared: IntArray, text: IntArray, processed: IntArray
+    rules: IntArray,
+    views: IntArray,
+    shared: IntArray,
+    text: IntArray,
+    processed: IntArray,
+    expired: IntArray,
 ) -> IntArray:
     """What is counted too often: an array of shape (steps, 2, views).
 
     ``shared`` is sorted by view and page. ``text`` and ``processed`` (tokens after a step, and
-    before the steps that run) have shape (steps, requests); pages that left a window by then are
-    not held any more, unless the group keeps every token.
+    before the steps that run) have shape (steps, requests). ``expired``, of shape (classes, steps,
+    requests), are the blocks that were given back by then, although ``shared`` may still name them.
     """
     steps = text.shape[0]
     result = np.zeros((steps, 2, views.shape[1]), dtype=np.int64)
     best = np.zeros(steps, dtype=np.int64)
+    dead = np.zeros(steps, dtype=np.int64)
     for place in range(shared.shape[1]):
         view, page, row = shared[VIEW, place], shared[SHARED, place], shared[ROW, place]
         group, window = views[VIEW_GROUP, view], views[VIEW_WINDOW, view]
         block = rules[BLOCK, group]
-        keeps_all = rules[KIND, group] == FULL
         first = shared[INDEX, place] * block
         end = first + block
         last = place + 1 == shared.shape[1]
@@ -69,13 +75,15 @@ def excess(
             else:
                 start = max(processed[step, row] - window + 1, 0)
             live = max(min(end, text[step, row]) - max(first, start), 0)
+            held = shared[INDEX, place] >= expired[views[VIEW_CLASS, view], step, row]
             result[step, LIVE, view] += live
-            if keeps_all and end <= start:
+            if held and end <= start:
                 result[step, DEAD_PAGES, view] += 1
+                dead[step] = 1
             best[step] = max(best[step], live)
             if closes:
                 result[step, LIVE, view] -= best[step]
-                if keeps_all and best[step] == 0:
-                    result[step, DEAD_PAGES, view] -= 1
-                best[step] = 0
+                if best[step] == 0:
+                    result[step, DEAD_PAGES, view] -= dead[step]
+                best[step] = dead[step] = 0
     return result

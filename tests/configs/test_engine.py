@@ -30,6 +30,7 @@ WRONG = {
     "scheduler_reserve_full_isl": ["maybe", 1, 0, None],
     "enable_chunked_prefill": ["no", 1, None],
     "async_scheduling": ["on", 2, None],
+    "enable_prefix_caching": ["on", 2],
 }
 
 

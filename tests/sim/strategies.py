@@ -112,7 +112,7 @@ def tiny_model(layers: Sequence[LayerSpec], max_model_len: int = 300) -> ModelSp
 def groups_of(scenario: Scenario, policy: Policy) -> tuple[PageGroup, ...]:
     """Page groups of the scenario's model under ``policy``."""
     model = scenario.model
-    engine = engine_config(**scenario.engine).resolve(model, GPU)
+    engine = engine_config(**engine_of(scenario)).resolve(model, GPU)
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
     return policy.group(layer_specs(model, engine, aligned=policy.aligns_blocks), context)
 
@@ -140,10 +140,15 @@ def smallest_pool(
     return high
 
 
+def engine_of(scenario: Scenario) -> dict[str, Any]:
+    """The scenario's settings; one batch in flight unless it says two."""
+    return {"async_scheduling": False, **scenario.engine}
+
+
 def pool_bytes(scenario: Scenario, policy: Policy) -> int:
     """The pool of the scenario under ``policy``."""
     groups = groups_of(scenario, policy)
-    resolved = engine_config(**scenario.engine).resolve(scenario.model, GPU)
+    resolved = engine_config(**engine_of(scenario)).resolve(scenario.model, GPU)
     batches = 2 if resolved.config.async_scheduling else 1
     in_flight = batches * resolved.max_num_batched_tokens
     longest = resolved.max_model_len
@@ -165,7 +170,8 @@ def pool_bytes(scenario: Scenario, policy: Policy) -> int:
 def setup_of(scenario: Scenario, policy: str, *, pool: int | None = None) -> Setup:
     """Everything resolved; raises ConfigError where ``policy`` cannot serve such a model."""
     size = pool or pool_bytes(scenario, PRESETS[policy])
-    engine: dict[str, Any] = {**scenario.engine, "kv_cache_memory_bytes": size}
+    # The prefix cache has tests of its own (test_cached_run.py).
+    engine = engine_of(scenario) | {"kv_cache_memory_bytes": size, "enable_prefix_caching": False}
     return prepare(scenario.trace, model=scenario.model, gpu=GPU, policy=policy, **engine)
 
 

@@ -34,6 +34,8 @@ def records_of_one_request(
         kv_cache_memory_bytes=200 * 2**30,
         max_num_batched_tokens=prompt,
         max_num_seqs=1,
+        async_scheduling=False,
+        enable_prefix_caching=False,
     )
     replica = make_replica(setup, fast=False, check=True)
     replica.recorder = SpyRecorder(replica.meter.labels, setup.pool.bytes)
@@ -102,6 +104,7 @@ def test_a_request_alone_takes_the_steps_that_the_latency_model_says() -> None:
         gpu=H100,
         policy="lcm",
         max_num_batched_tokens=chunk,
+        async_scheduling=False,
     )
     replica = make_replica(setup)
     replica.run()

@@ -363,7 +363,7 @@ def test_an_interrupted_run_is_marked_everywhere_and_its_figures_hold(tmp_path: 
         calls += 1
 
     hooks = Hooks(after_step=count, should_stop=lambda: calls >= 200)
-    result = run(hooks=hooks, fast=False)
+    result = run(hooks=hooks, fast=False, async_scheduling=False)
 
     summary = result.summary
     assert result.complete is summary["complete"] is False
@@ -383,8 +383,8 @@ def test_a_run_stopped_before_its_first_step_has_no_figures_but_all_files(tmp_pa
     assert {path.name for path in result.save(tmp_path).iterdir()} == FILES
 
 
-def test_a_retention_that_does_not_exist_yet_is_refused() -> None:
-    policy = jenga_sim.Policy(name="x", grouping="vllm", carving="single", retention="dense")
+def test_a_retention_that_does_not_exist_is_refused() -> None:
+    policy = jenga_sim.Policy(name="x", grouping="vllm", carving="single", retention="dens")
 
-    with pytest.raises(ConfigError, match=r"policy\.retention: 'dense'"):
+    with pytest.raises(ConfigError, match=r"policy\.retention: 'dens' is none of none, dense"):
         jenga_sim.run(busy_trace(), policy=policy)

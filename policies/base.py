@@ -69,6 +69,11 @@ class PageGroup:
         return self.spec is not None and self.spec.mamba_cache_mode == "align"
 
     @property
+    def speculative_pages(self) -> int:
+        """Pages of states for draft tokens."""
+        return self.spec.num_speculative_blocks if self.spec is not None else 0
+
+    @property
     def content_bytes(self) -> int:
         """Bytes that one full block can store."""
         return sum(self.capacity_bytes(content) for content in self.contents)

@@ -61,9 +61,9 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
     (``max_admission_blocks_per_request``); ``limit`` is the model's longest sequence.
     """
     pages = demand(group, text, cross)
-    if group.is_aligned and group.spec is not None:
+    if group.is_aligned:
         # The state that is written and the one before it.
-        return min(pages, 2) + group.spec.num_speculative_blocks
+        return min(pages, 2) + group.speculative_pages
     if group.kind == "sliding_window":
         held = min(group.window - 1 + max_in_flight, limit)
         return min(pages, cdiv(held, group.block_size) + 1)
@@ -73,14 +73,19 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
     return pages
 
 
-def most_pages(group: PageGroup, text: int, cross: int, max_in_flight: int, limit: int) -> int:
+def most_pages(
+    group: PageGroup, text: int, cross: int, max_in_flight: int, limit: int, batches: int = 2
+) -> int:
     """Pages that a request may hold at once: with fewer it would preempt itself for ever.
 
-    vLLM's cap for admission forgets that an attention chunk may start within a block.
+    vLLM's cap for admission forgets that an attention chunk may start within a block, and that with
+    several ``batches`` in flight each of them may write a state of its own.
     """
     pages = admission_pages(group, text, cross, max_in_flight, limit)
     if group.kind == "chunked_local" and group.window % group.block_size:
         return min(demand(group, text, cross), pages + 1)
+    if group.is_aligned:
+        return min(demand(group, text, cross), 1 + batches) + group.speculative_pages
     return pages
 
 

@@ -43,6 +43,7 @@ class CachedBlockTables:
         *,
         pool_bytes: int,
         max_num_seqs: int,
+        concurrent_batches: int,
         max_in_flight_tokens: int,
         max_model_len: int,
     ) -> None:
@@ -65,6 +66,7 @@ class CachedBlockTables:
         self._requests = requests
         self._keys = keys
         self._limits = (max_in_flight_tokens, max_model_len)
+        self._batches = concurrent_batches
         self._tables: dict[int, _Table] = {}
         self._known_keys: dict[int, IntArray] = {}
         self._width = 0
@@ -339,7 +341,8 @@ class CachedBlockTables:
     def most_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """See Tables."""
         cross = self._requests.cross[slot]
-        return self._per_group([most_pages(g, tokens, cross, *self._limits) for g in self.classes])
+        pages = [most_pages(g, tokens, cross, *self._limits, self._batches) for g in self.classes]
+        return self._per_group(pages)
 
     def _need(self, slot: int, tokens: int) -> tuple[int, ...]:
         cross = self._requests.cross[slot]

@@ -41,6 +41,7 @@ class CaseReplay:
             TokenKeys(lambda slot: prompt_tokens(case, slot), self._longest()),
             pool_bytes=case.kv_bytes,
             max_num_seqs=config.max_num_seqs,
+            concurrent_batches=config.concurrent_batches,
             max_in_flight_tokens=config.max_in_flight_tokens,
             max_model_len=case.max_model_len,
         )

@@ -117,6 +117,7 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
         TraceKeys(setup.trace),
         pool_bytes=setup.pool.bytes,
         max_num_seqs=config.max_num_seqs,
+        concurrent_batches=config.concurrent_batches,
         max_in_flight_tokens=in_flight,
         max_model_len=longest,
     )

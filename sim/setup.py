@@ -157,7 +157,7 @@ def longest_request(
     """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does."""
 
     def fits(tokens: int) -> bool:
-        limits = (config.max_in_flight_tokens, config.max_model_len)
+        limits = (config.max_in_flight_tokens, config.max_model_len, config.concurrent_batches)
         return carving.could_fit([most_pages(g, tokens, 0, *limits) for g in groups])
 
     low, high = 0, config.max_model_len

@@ -127,7 +127,7 @@ def test_python_snippets_run(document: str, workplace: Path) -> None:
         exec(compile(snippet, document, "exec"), {"__name__": "snippet"})
 
 
-@pytest.mark.parametrize("document", ["docs/memory-accounting.md"])
+@pytest.mark.parametrize("document", ["docs/memory-accounting.md", "docs/prefix-caching.md"])
 def test_calculations_in_the_docs_are_right(document: str) -> None:
     outcome = doctest.testfile(str(ROOT / document), module_relative=False)
     assert outcome.attempted > 0

@@ -123,6 +123,8 @@ class CachedUsageMeter(UsageMeter):
         expired = rows.expired[class_index]
         dead = live * 0
         if content.window:
+            # A hit may count a block that no page holds (a chunk that starts within it).
+            live = np.minimum(live, rows.text - expired * group.block_size)
             outside = rows.text - live - expired * group.block_size
             dead = np.maximum(outside, 0) // group.block_size * group.block_size
             view = next(

@@ -153,7 +153,10 @@ def _rows(
     before = text + np.arange(steps, dtype=np.int64)[:, None]
     one = np.ones_like(before)
     cross = np.array([requests.cross[slot] for slot in slots], dtype=np.int64) * one
-    gone = tuple(expired(group, before, one * in_flight) for group in tables.classes)
+    gone = tuple(
+        np.maximum(expired(group, before, one * in_flight), [column[slot] for slot in slots])
+        for group, column in zip(tables.classes, tables.expired, strict=True)
+    )
     return Rows(
         text=before + 1,
         new=one,

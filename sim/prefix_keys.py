@@ -71,7 +71,8 @@ class TokenKeys:
     def of(self, slot: int, unit: int) -> IntArray:
         """See PrefixKeys."""
         tokens = np.asarray(self._tokens(slot), dtype=np.uint64)
-        sums = np.cumsum(tokens * self._factors[: len(tokens)])
+        # Plus one: a token 0 must count, too.
+        sums = np.cumsum((tokens + np.uint64(1)) * self._factors[: len(tokens)])
         return sums[unit - 1 :: unit].astype(np.int64)
 
 

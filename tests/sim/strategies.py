@@ -171,7 +171,8 @@ def setup_of(scenario: Scenario, policy: str, *, pool: int | None = None) -> Set
     """Everything resolved; raises ConfigError where ``policy`` cannot serve such a model."""
     size = pool or pool_bytes(scenario, PRESETS[policy])
     # The prefix cache has tests of its own (test_cached_run.py).
-    engine = engine_of(scenario) | {"kv_cache_memory_bytes": size, "enable_prefix_caching": False}
+    engine = engine_of(scenario)
+    engine |= {"kv_cache_memory_bytes": size, "enable_prefix_caching": False}
     return prepare(scenario.trace, model=scenario.model, gpu=GPU, policy=policy, **engine)
 
 

@@ -14,7 +14,7 @@ CASES = sorted(path.name.removesuffix(".case.json") for path in GOLDEN.glob("*.c
 
 
 def test_there_are_recordings() -> None:
-    assert len(CASES) >= 40
+    assert len(CASES) >= 130
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,0 +1,168 @@
+"""Real models on tight pools, with traces whose prompts share prefixes."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from jenga_sim.policies.base import PageGroup
+from jenga_sim.policies.demand import most_pages
+from jenga_sim.policies.presets import PRESETS, Policy, customize
+from jenga_sim.sim.engine import Replica
+from jenga_sim.sim.run import Setup, make_replica, prepare
+from jenga_sim.traces import Trace
+
+ATTENTION = ("gemma-3-27b", "llama-4-scout", "gpt-oss-20b", "llama-3.1-8b")
+MODELS = (*ATTENTION, "jamba-1.5-mini")
+BLOCK = 64
+"""Tokens that a hash id of these traces stands for."""
+
+
+def policy_of(name: str, retention: str) -> Policy:
+    """A preset with another retention."""
+    return customize(PRESETS[name], {"retention": retention})
+
+
+def trace_of(seed: int, *, count: int, longest: int, gap_ns: int, share: bool) -> Trace:
+    """Prompts that start with one of three texts, and some that are sent again; or all apart."""
+    rng = np.random.default_rng(seed)
+    prompts: list[int] = []
+    hash_ids: list[list[int]] = []
+    fresh = 1000
+    for _ in range(count):
+        if share and prompts and rng.random() < 0.25:
+            again = int(rng.integers(len(prompts)))
+            prompts.append(prompts[again])
+            hash_ids.append(hash_ids[again])
+            continue
+        prompt = int(rng.integers(1, longest))
+        blocks = -(-prompt // BLOCK)
+        known = int(rng.integers(0, blocks + 1)) if share else 0
+        text = 100 * int(rng.integers(3))
+        prompts.append(prompt)
+        own = list(range(fresh, fresh + blocks - known))
+        hash_ids.append([*range(text, text + known), *own])
+        fresh += len(own)
+    return Trace.from_columns(
+        np.cumsum(rng.integers(0, gap_ns, count)),
+        prompts,
+        rng.integers(1, 160, count),
+        priority=rng.integers(0, 3, count),
+        hash_ids=hash_ids,
+        block_size=BLOCK,
+    )
+
+
+MOST_STEPS = 30_000
+"""No case needs nearly as many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One run, and how scarce memory is."""
+
+    model: str
+    policy: str
+    retention: str
+    trace: Trace
+    room: int
+    """Eighths of the largest request beyond the first: 0 holds just one."""
+    engine: dict[str, Any]
+
+    def setup(self) -> Setup:
+        """Everything resolved."""
+        return prepare(
+            self.trace,
+            model=self.model,
+            gpu="h100-sxm",
+            policy=policy_of(self.policy, self.retention),
+            kv_cache_memory_bytes=self.pool_bytes(),
+            **self.engine,
+        )
+
+    def pool_bytes(self) -> int:
+        """The fewest bytes in which the largest request fits, and ``room`` more."""
+        engine = self.engine
+        groups = _groups(self.model, self.policy, self.retention, engine["max_model_len"])
+        batches = 2 if engine["async_scheduling"] else 1
+        limits = (batches * engine["max_num_batched_tokens"], engine["max_model_len"])
+        trace = self.trace
+        largest = int((trace.input_tokens + trace.output_tokens).max())
+        pages = sum(most_pages(group, largest, 0, *limits, batches) for group in groups)
+        return groups[0].page_bytes * (1 + pages + pages * self.room // 8)
+
+    def run(self, *, fast: bool, check: bool = False) -> Replica:
+        """Run to the end."""
+        replica = make_replica(self.setup(), fast=fast, check=check)
+        replica.hooks.should_stop = lambda: replica.recorder.num_steps > MOST_STEPS
+        replica.run()
+        assert not replica.truncated, "the run makes no progress"
+        return replica
+
+    def without_cache(self) -> "Case":
+        """The same with the prefix cache off."""
+        return replace(self, engine=self.engine | {"enable_prefix_caching": False})
+
+
+@cache
+def _groups(model: str, policy: str, retention: str, longest: int) -> tuple[PageGroup, ...]:
+    setup = prepare(
+        Trace.from_columns([0], [1], [1]),
+        model=model,
+        gpu="h100-sxm",
+        policy=policy_of(policy, retention),
+        kv_cache_memory_bytes=1 << 40,
+        max_model_len=longest,
+    )
+    return setup.groups
+
+
+RETENTIONS = {
+    "gemma-3-27b": ("dense", "junction", "interval(256)"),
+    "llama-4-scout": ("dense", "junction"),
+    "gpt-oss-20b": ("dense", "junction", "interval(64)"),
+    "llama-3.1-8b": ("dense", "junction"),
+    "jamba-1.5-mini": ("dense", "junction", "interval(240)"),
+}
+"""Those with an interval must have windows or states; a block of jamba has 80 tokens here."""
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn,
+    models: tuple[str, ...] = MODELS,
+    *,
+    share: bool = True,
+    reserve: tuple[bool, ...] = (True, False),
+) -> Case:
+    """A model, a policy and a trace; all settings of the scheduler that move a cached page."""
+    model = draw(st.sampled_from(models))
+    retention = draw(st.sampled_from(RETENTIONS[model]))
+    hybrid = model == "jamba-1.5-mini" or retention.startswith("interval") or draw(st.booleans())
+    trace = trace_of(
+        draw(st.integers(0, 1 << 30)),
+        count=draw(st.integers(8, 16)),
+        longest=draw(st.sampled_from([100, 700, 1700])),
+        gap_ns=draw(st.sampled_from([1, 50_000_000, 400_000_000])),
+        share=share,
+    )
+    engine: dict[str, Any] = {
+        "max_model_len": 2048,
+        "max_num_seqs": draw(st.sampled_from([3, 16])),
+        "max_num_batched_tokens": draw(st.sampled_from([100, 512, 2048])),
+        "scheduling_policy": draw(st.sampled_from(["fcfs", "priority"])),
+        "scheduler_reserve_full_isl": draw(st.sampled_from(reserve)),
+        "long_prefill_token_threshold": draw(st.sampled_from([0, 0, 90])),
+        "async_scheduling": draw(st.booleans()),
+        "watermark": draw(st.sampled_from([0.0, 0.0, 0.05])),
+    }
+    return Case(
+        model=model,
+        policy="vllm" if hybrid else "vllm-nohybrid",
+        retention=retention,
+        trace=trace,
+        room=draw(st.sampled_from([0, 2, 8, 16, 40])),
+        engine=engine,
+    )

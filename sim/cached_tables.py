@@ -14,13 +14,15 @@ import numpy as np
 from ..configs.errors import InvariantError
 from ..configs.specs import cdiv
 from ..policies.base import Pages, Slack
-from ..policies.caching import blocks, hits, integrity, layout, queue, sharing
-from ..policies.caching.layout import Arrays, IntArray
-from ..policies.caching.rules import CacheRules, rule_arrays
+from ..policies.caching import blocks, hits, integrity, layout, sharing
+from ..policies.caching.layout import IntArray
+from ..policies.caching.rules import CacheRules
 from ..policies.carving.single import NULL_PAGES
 from ..policies.demand import admission_pages, demand, most_pages
+from .cached_pool import CachedPool
 from .prefix_keys import PrefixKeys
 from .requests import NEVER, Requests, Status
+from .scheduler import SchedulerConfig
 from .table_contract import NO_HIT, Hit, growth_classes
 
 
@@ -40,23 +42,15 @@ class CachedBlockTables:
         requests: Requests,
         rules: CacheRules,
         keys: PrefixKeys,
+        config: SchedulerConfig,
         *,
         pool_bytes: int,
-        max_num_seqs: int,
-        concurrent_batches: int,
-        max_in_flight_tokens: int,
-        max_model_len: int,
     ) -> None:
-        """Pages of one size fill ``pool_bytes``; the first of them is the null page."""
+        """Start with an empty pool; raises ConfigError if it holds no page."""
         self.groups = rules.groups
-        self.pool_bytes = pool_bytes
-        self.page_bytes = rules.groups[0].page_bytes
-        num_pages = pool_bytes // self.page_bytes
         self.rules = rules
-        self.num_pages = num_pages
-        self.arrays = _make_arrays(
-            rules, num_pages, max_num_seqs, max_in_flight_tokens, max_model_len
-        )
+        self.pool = CachedPool(rules, config, pool_bytes)
+        self.arrays = self.pool.arrays
         self.classes, self.class_of = growth_classes(self.groups)
         zeros = array("q", [0]) * len(requests)
         self.allocated = tuple(array("q", zeros) for _ in self.classes)
@@ -65,8 +59,8 @@ class CachedBlockTables:
         self._first_of = [self.class_of.index(index) for index in range(len(self.classes))]
         self._requests = requests
         self._keys = keys
-        self._limits = (max_in_flight_tokens, max_model_len)
-        self._batches = concurrent_batches
+        self._limits = (config.max_in_flight_tokens, config.max_model_len)
+        self._batches = config.concurrent_batches
         self._tables: dict[int, _Table] = {}
         self._known_keys: dict[int, IntArray] = {}
         self._width = 0
@@ -85,49 +79,30 @@ class CachedBlockTables:
         self._quiet_until = array("q", zeros)
         self._next_key = array("q", zeros)
 
-    @property
-    def free_count(self) -> int:
-        """Pages that nobody holds, cached ones included."""
-        return int(self.arrays.counters[layout.FREE])
-
-    @property
-    def num_keys(self) -> int:
-        """Distinct contents that a lookup could find."""
-        return int(self.arrays.counters[layout.KEYS])
-
     def held_pages(self) -> tuple[int, ...]:
         """See Tables."""
-        counters = self.arrays.counters
-        return tuple(counters[layout.HELD : layout.HELD + len(self.groups)].tolist())
-
-    def idle_pages(self) -> tuple[int, ...]:
-        """Per group: pages that nobody holds and a lookup may find."""
-        first = layout.HELD + len(self.groups)
-        return tuple(self.arrays.counters[first : first + len(self.groups)].tolist())
+        return self.pool.held_pages()
 
     def free_pages(self) -> tuple[int, ...]:
         """See Tables."""
-        return (self.free_count,) * len(self.groups)
+        return (self.pool.free_count,) * len(self.groups)
 
     def could_fit(self, slot: int, tokens: int) -> bool:
         """See Tables."""
-        return sum(self.most_need(slot, tokens)) <= self.num_pages - NULL_PAGES
+        return sum(self.most_need(slot, tokens)) <= self.pool.num_pages - NULL_PAGES
 
     def slack(self, refused: Pages | None, watermark: float) -> Slack:
-        """See Tables. The watermark is kept from pages that hold nothing, as far as they go."""
+        """See Tables."""
         del refused
-        idle = self.idle_pages()
-        empty = self.free_count - sum(idle)
-        kept = min(empty, int(watermark * self.num_pages))
-        none = (0,) * len(self.groups)
-        remainder = self.pool_bytes - self.num_pages * self.page_bytes
-        return Slack(
-            internal=none,
-            external=none,
-            reserved=remainder + (NULL_PAGES + kept) * self.page_bytes,
-            free=(empty - kept) * self.page_bytes,
-            cached=tuple([pages * self.page_bytes for pages in idle]),
-        )
+        return self.pool.slack(watermark)
+
+    def begin_step(self) -> None:
+        """See Tables."""
+        self.pool.begin_step()
+
+    def end_step(self) -> None:
+        """See Tables."""
+        self.pool.end_step()
 
     def shared_pages(self, slots: Sequence[int], views: IntArray) -> IntArray:
         """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""
@@ -146,15 +121,6 @@ class CachedBlockTables:
             if running != (slot in self._tables):
                 raise InvariantError(f"request {slot} has a table although it does not run")
 
-    def begin_step(self) -> None:
-        """A new step: what was written in the last one can be hit."""
-        self.arrays.counters[layout.STEP] += 1
-
-    def end_step(self) -> None:
-        """All decisions of the step are made."""
-        if self.arrays.counters[layout.PENDING]:
-            queue.end_step(self.arrays.pages, self.arrays.counters, self.arrays.pending)
-
     def look_up(self, slot: int) -> Hit:
         """Longest cached prefix of a waiting request, at least one token short of its whole."""
         if not self.rules.enabled:
@@ -168,9 +134,9 @@ class CachedBlockTables:
 
     def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
         """See Tables."""
-        reserve = int(watermark * self.num_pages)
+        reserve = int(watermark * self.pool.num_pages)
         marks = layout.make_marks(len(self.groups))
-        free = self.free_count
+        free = self.pool.free_count
         if whole:
             tokens = min(self._requests.num_tokens(slot), self._limits[1])
             if self._pages_needed(marks, hit, tokens, cap=True) + reserve > free:
@@ -363,24 +329,3 @@ def _class_labels(rules: CacheRules) -> tuple[str, ...]:
 
 
 _NO_KEYS = np.zeros(0, dtype=np.int64)
-
-
-def _make_arrays(
-    rules: CacheRules,
-    num_pages: int,
-    max_num_seqs: int,
-    max_in_flight_tokens: int,
-    max_model_len: int,
-) -> Arrays:
-    columns, settings = rule_arrays(
-        rules, max_in_flight_tokens=max_in_flight_tokens, max_model_len=max_model_len
-    )
-    finest = rules.hash_block_size if rules.enabled else 1
-    ratio = max(group.block_size for group in rules.groups) // finest if rules.enabled else 1
-    return layout.make_arrays(
-        num_pages,
-        columns,
-        settings,
-        keys_per_page=max(1, ratio),
-        max_pending=4 * len(rules.groups) * (max_num_seqs + 1),
-    )

@@ -39,11 +39,8 @@ class CaseReplay:
             self.requests,
             self.rules,
             TokenKeys(lambda slot: prompt_tokens(case, slot), self._longest()),
+            config,
             pool_bytes=case.kv_bytes,
-            max_num_seqs=config.max_num_seqs,
-            concurrent_batches=config.concurrent_batches,
-            max_in_flight_tokens=config.max_in_flight_tokens,
-            max_model_len=case.max_model_len,
         )
         self.scheduler = Scheduler(self.requests, self.tables, config)
         order = range(len(case.requests))
@@ -111,8 +108,8 @@ class CaseReplay:
             "waiting": [ids[slot] for slot in self.scheduler.waiting],
             "preempted": sorted(ids[slot] for slot in batch.preempted),
             "admitted_hit_tokens": admitted,
-            "free_blocks": self.tables.free_count,
-            "cached_blocks": self.tables.num_keys,
+            "free_blocks": self.tables.pool.free_count,
+            "cached_blocks": self.tables.pool.num_keys,
             "group_blocks": list(self.tables.held_pages()),
             "finished": [],
         }

@@ -97,14 +97,13 @@ def make_replica(
 
 def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[Tables, UsageMeter]:
     """Block tables, with a prefix cache or without, and the meter that reads them."""
-    in_flight, longest = config.max_in_flight_tokens, config.max_model_len
     if setup.cache is None:
         plain = BlockTables(
             requests,
             setup.groups,
             setup.carving,
-            max_in_flight_tokens=in_flight,
-            max_model_len=longest,
+            max_in_flight_tokens=config.max_in_flight_tokens,
+            max_model_len=config.max_model_len,
         )
         return plain, UsageMeter(plain)
     # numba is imported here, and only if something is cached.
@@ -115,10 +114,7 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
         requests,
         setup.cache,
         TraceKeys(setup.trace),
+        config,
         pool_bytes=setup.pool.bytes,
-        max_num_seqs=config.max_num_seqs,
-        concurrent_batches=config.concurrent_batches,
-        max_in_flight_tokens=in_flight,
-        max_model_len=longest,
     )
     return cached, CachedUsageMeter(cached)

@@ -130,8 +130,8 @@ def test_what_is_left_is_cached_until_it_is_taken() -> None:
     tables = replica.scheduler.tables
     assert isinstance(tables, CachedBlockTables)
     assert tables.held_pages() == (0,)
-    assert tables.free_count == tables.num_pages - 1
-    assert tables.idle_pages() == (tables.num_keys,) == (1080 // 16,)
+    assert tables.pool.free_count == tables.pool.num_pages - 1
+    assert tables.pool.idle_pages() == (tables.pool.num_keys,) == (1080 // 16,)
 
 
 Kinds = dict[str, tuple[int, int]]

@@ -74,7 +74,7 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
 
 
 def most_pages(
-    group: PageGroup, text: int, cross: int, max_in_flight: int, limit: int, batches: int = 2
+    group: PageGroup, text: int, cross: int, max_in_flight: int, limit: int, batches: int
 ) -> int:
     """Pages that a request may hold at once: with fewer it would preempt itself for ever.
 

@@ -66,7 +66,7 @@ class CachedBlockTables:
         self._width = 0
         self._found = np.zeros((len(self.groups), 0), dtype=np.int64)
         self._lengths = np.zeros(len(self.groups), dtype=np.int64)
-        self._alone = self._found
+        self._alone = np.zeros_like(self._found)
         self._found_for = -1
         self._class_labels = _class_labels(rules)
         # Per request: lookup class that shortened its first hit, and how much longer it would have
@@ -180,7 +180,6 @@ class CachedBlockTables:
             hit.tokens,
             min(end, self._limits[1]),
             max(0, requests.computed[slot] + hit.tokens - requests.in_flight[slot]),
-            0,
             requests.prompt[slot],
             requests.junction[slot],
             min(end, requests.num_tokens(slot)),

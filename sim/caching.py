@@ -21,9 +21,12 @@ def chosen_retention(
     retention = parse_retention(policy.retention)
     asked = engine.enable_prefix_caching
     if asked and not retention.enabled:
+        advice = "use --policy vllm"
+        if policy.grouping.startswith("vllm"):
+            advice = "set policy.retention to junction or dense"
         raise ConfigError(
             f"engine.enable_prefix_caching: policy {policy.name} caches nothing (retention none); "
-            "use --policy vllm, or --policy vllm --set policy.retention=dense"
+            f"{advice}"
         )
     if asked is False or not retention.enabled:
         return OFF, []
@@ -32,16 +35,20 @@ def chosen_retention(
             f"policy.retention: {policy.retention} needs grouping vllm or vllm_nohybrid and "
             f"carving single; policy {policy.name} has {policy.grouping} and {policy.carving}"
         )
-    if model.has_cross:
-        return OFF, ["vLLM caches no prefix of a model with cross attention: caching is off"]
-    if all(layer.kind in STATE_KINDS for layer in model.layers):
-        return OFF, ["vLLM caches no prefix of a model without attention: caching is off"]
+    if not caches_prefixes(model):
+        what = "with cross attention" if model.has_cross else "without attention"
+        return OFF, [f"vLLM caches no prefix of a model {what}: caching is off"]
     if model.has_state and not engine.enable_chunked_prefill:
         raise ConfigError(
             "engine.enable_chunked_prefill: a prefix cache of recurrent states cuts prompts at "
             "block boundaries; switch chunked prefill on or prefix caching off"
         )
     return retention, []
+
+
+def caches_prefixes(model: ModelSpec) -> bool:
+    """Whether vLLM keeps prefixes of this model at all."""
+    return not model.has_cross and any(layer.kind not in STATE_KINDS for layer in model.layers)
 
 
 def hash_warnings(trace: Trace, cache: CacheRules | None) -> list[str]:
@@ -55,14 +62,14 @@ def hash_warnings(trace: Trace, cache: CacheRules | None) -> list[str]:
         ]
     warnings: list[str] = []
     unit, block = cache.hash_block_size, trace.block_size
-    sparse = sorted({group.kind for group in cache.groups if group.kind != "full"})
+    sparse = any(group.kind not in ("full", "chunked_local") for group in cache.groups)
     if unit < block and sparse:
         warnings.append(
             f"pages of {unit} tokens are finer than the trace's hash ids ({block} tokens): where "
-            f"two prompts part is known to {block} tokens only, so hits that need a {sparse[0]} "
-            "block at the end of a prompt are underestimated"
+            f"two prompts part is known to {block} tokens only, so hits that need windows or "
+            "states at the end of a prompt are underestimated"
         )
-    if unit > block or block % unit:
+    if block % unit and unit % block:
         warnings.append(
             f"blocks of {unit} tokens do not divide the trace's hash blocks of {block}: a shared "
             "prefix counts up to the last block that ends inside it, so hits are underestimated"

@@ -5,12 +5,12 @@ that one longest request fits), ``v1/core/kv_cache_utils.py`` (block sizes of sc
 capacity) and ``max_memory_usage_bytes`` of the specs in ``v1/kv_cache_interface.py``.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..configs.errors import ConfigError
 from ..configs.specs import KVCacheSpec, MambaCacheMode, cdiv
+from ..policies.caching.rules import resolve_block_sizes
 from ..policies.grouping.layer_groups import LayerGroup, bytes_per_block
 
 GIB = 1 << 30
@@ -93,14 +93,13 @@ def _layer_blocks(spec: KVCacheSpec, limits: Limits) -> int:
 
 
 def block_sizes(groups: Sequence[LayerGroup], limits: Limits) -> tuple[int, int]:
-    """Block sizes of the scheduler and of prefix hashes (``resolve_kv_cache_block_sizes``)."""
-    sizes = [group.block_size for group in groups]
-    common = math.lcm(*sizes)
+    """Block sizes of the scheduler and of prefix hashes."""
     specs = [spec for group in groups for spec in group.specs]
-    whole_states = any(spec.is_state and spec.mamba_cache_mode != "align" for spec in specs)
-    if len(groups) == 1 or whole_states or not limits.enable_prefix_caching:
-        return common, common
-    return common, math.gcd(*sizes)
+    return resolve_block_sizes(
+        [group.block_size for group in groups],
+        whole_states=any(spec.is_state and spec.mamba_cache_mode != "align" for spec in specs),
+        enabled=limits.enable_prefix_caching,
+    )
 
 
 def check_longest_request(groups: Sequence[LayerGroup], limits: Limits) -> None:
@@ -117,13 +116,13 @@ def check_longest_request(groups: Sequence[LayerGroup], limits: Limits) -> None:
     if needed <= available:
         return
     longest = longest_model_len(groups, limits)
-    advice = f"lower max_model_len: up to {longest:,} fits" if longest else "no length fits it"
+    advice = f"lower max_model_len: up to {longest:,} fits" if longest else "use more GPUs (--tp)"
     raise ConfigError(
         f"a request of max_model_len = {limits.max_model_len:,} tokens needs {needed:,} bytes of "
         f"the KV pool, which has {available:,} beside the null block; vLLM 0.33 stops with "
         "\"ValueError: To serve at least one request with the model's max seq len "
         f'({limits.max_model_len}), ({needed / GIB:.2f} GiB KV cache is needed, ...". Give it a '
-        f"larger pool or {advice}."
+        f"larger pool (--kv-bytes; kv_bytes of a case), or {advice}."
     )
 
 

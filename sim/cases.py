@@ -6,6 +6,7 @@ layers, ``kv_bytes``, scheduler settings and requests with ``arrival_step``, ``p
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -31,6 +32,12 @@ OUTPUT_SEED = 900_000
 """Seed of the output of request 0; each later request has the next one."""
 
 
+MAX_SEED = 2**40
+MAX_RUN = 10**8
+"""Tokens of one run, or of one output: no model reads more."""
+MAX_LAYERS = 10**4
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -39,7 +46,7 @@ class CaseLayer(_Strict):
     """One layer, or a repeated one (``count``)."""
 
     kind: Literal["full", "sliding_window", "chunked_local", "mla", "mamba"]
-    count: int = Field(1, ge=1)
+    count: int = Field(1, ge=1, le=MAX_LAYERS)
     kv_heads: int = Field(1, ge=1)
     head_size: int = Field(1, ge=1)
     dtype: Literal["bf16", "fp16", "fp32", "fp8"] = "bf16"
@@ -50,7 +57,7 @@ class CaseLayer(_Strict):
     mamba_block_size: int | None = Field(None, ge=1)
     page_size_padded: int | None = Field(None, ge=1)
     num_speculative_blocks: int = Field(0, ge=0)
-    shapes: list[list[int]] = Field(default_factory=list)
+    shapes: list[list[Annotated[int, Field(ge=1, le=10**9)]]] = Field(default_factory=list)
     dtypes: list[Literal["bf16", "fp16", "fp32", "fp8"]] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -102,7 +109,7 @@ class CasePattern(_Strict):
     """Layers repeated in order."""
 
     pattern: list[CaseLayer]
-    repeat: int = Field(ge=1)
+    repeat: int = Field(ge=1, le=MAX_LAYERS)
 
 
 def _entry_tag(entry: Any) -> str:
@@ -125,7 +132,7 @@ class CaseScheduler(BaseModel):
     max_num_seqs: int = Field(256, ge=1)
     max_num_batched_tokens: int = Field(8192, ge=1)
     policy: Literal["fcfs", "priority"] = "fcfs"
-    watermark: float = Field(0.0, ge=0.0)
+    watermark: float = Field(0.0, ge=0.0, lt=1.0)
     reserve_full_isl: bool = True
     long_prefill_token_threshold: int = Field(0, ge=0)
     enable_chunked_prefill: bool = True
@@ -137,9 +144,21 @@ class CaseRequest(_Strict):
 
     id: str | None = None
     arrival_step: int = Field(0, ge=0)
-    prompt: list[tuple[int, int]]
-    output_len: int = Field(ge=1)
+    prompt: list[
+        tuple[
+            Annotated[int, Field(ge=-MAX_SEED, le=MAX_SEED)],
+            Annotated[int, Field(ge=0, le=MAX_RUN)],
+        ]
+    ]
+    output_len: int = Field(ge=1, le=MAX_RUN)
     priority: int = 0
+
+    @model_validator(mode="after")
+    def _has_a_token(self) -> Self:
+        """Refuse an empty prompt, as vLLM does."""
+        if not any(length for _, length in self.prompt):
+            raise ValueError("prompt: at least one token is needed")
+        return self
 
 
 class Case(_Strict):
@@ -148,7 +167,7 @@ class Case(_Strict):
     name: str
     layers: list[CaseEntry]
     block_size: int = Field(ge=1)
-    kv_bytes: int = Field(ge=1)
+    kv_bytes: int = Field(ge=1, le=10**13)
     max_model_len: int = Field(ge=1)
     requests: list[CaseRequest]
     hybrid: bool = True
@@ -157,6 +176,15 @@ class Case(_Strict):
     kv_cache_layout: KVCacheLayout = "LBNHC"
     scheduler: CaseScheduler = Field(default_factory=lambda: CaseScheduler.model_validate({}))
     note: str = ""
+
+    @model_validator(mode="after")
+    def _has_distinct_ids(self) -> Self:
+        """Refuse two requests under one name: the log could not tell them apart."""
+        ids = [request.id or f"r{index}" for index, request in enumerate(self.requests)]
+        name, count = Counter(ids).most_common(1)[0] if ids else ("", 0)
+        if count > 1:
+            raise ValueError(f"requests: the id {name!r} is given {count} times")
+        return self
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def leap(replica: "Replica", in_flight: "deque[InFlight]") -> Leapt:
     """
     if in_flight and not replica.is_pure_decode(in_flight[0].batch):
         return Leapt(0, decision_due=True)
+    # From now on a state that the last step wrote can be hit.
+    replica.scheduler.tables.begin_step()
     plan = _plan(replica, in_flight[0].duration_ns if in_flight else None)
     if plan is None:
         return Leapt(0, decision_due=True)
@@ -114,8 +116,7 @@ def _plan(replica: "Replica", in_flight_ns: int | None) -> Plan | None:
 def _unchanged(replica: "Replica") -> bool:
     """Whether admission would decide as in the last step: nobody to admit, or the same refusal.
 
-    With a prefix cache the refusal is asked for again: a state that was written in the last step
-    can be hit from now on.
+    With a prefix cache the refusal is asked for again: what the last step wrote can be hit now.
     """
     scheduler = replica.scheduler
     full = len(scheduler.running) >= scheduler.config.max_num_seqs
@@ -123,7 +124,6 @@ def _unchanged(replica: "Replica") -> bool:
         return True
     if scheduler.waiting.peek() != replica.blocked_head:
         return False
-    scheduler.tables.begin_step()
     return not (scheduler.tables.keyed and scheduler.would_admit())
 
 

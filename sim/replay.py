@@ -4,7 +4,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from ..policies.caching.rules import cache_rules
+from ..configs.errors import ConfigError
+from ..policies.caching.rules import CacheRules, cache_rules
 from ..policies.grouping.layer_groups import LayerGroup, layer_name, spec_class
 from ..policies.grouping.vllm import to_page_groups
 from .cached_tables import CachedBlockTables
@@ -12,7 +13,7 @@ from .cases import CaseSetup, prompt_tokens
 from .prefix_keys import TokenKeys
 from .requests import Requests
 from .scheduler import Batch, Scheduler
-from .startup import startup_of_setup
+from .startup import Startup, startup_of_setup
 
 Log = dict[str, Any]
 
@@ -24,10 +25,7 @@ class CaseReplay:
         case = setup.case
         self.setup = setup
         self.startup = startup_of_setup(setup)
-        self.groups = to_page_groups(self.startup.groups)
-        self.rules = cache_rules(
-            self.groups, enabled=case.enable_prefix_caching, retention=case.retention_interval
-        )
+        self.rules = _cache_rules(setup, self.startup)
         self.requests = Requests(
             arrival_ns=range(len(case.requests)),
             prompt_tokens=(sum(n for _, n in r.prompt) for r in case.requests),
@@ -150,6 +148,19 @@ class CaseReplay:
             "capacity_tokens_at_max_model_len": figures.capacity_tokens,
             "groups": [_describe(group) for group in self.startup.groups],
         }
+
+
+def _cache_rules(setup: CaseSetup, startup: Startup) -> CacheRules:
+    """How the case caches; ConfigError names the key of what vLLM does not start with."""
+    case = setup.case
+    try:
+        return cache_rules(
+            to_page_groups(startup.groups),
+            enabled=case.enable_prefix_caching,
+            retention=case.retention_interval,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"enable_prefix_caching, retention_interval: {error}") from error
 
 
 def _describe(group: LayerGroup) -> Log:

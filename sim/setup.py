@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..configs.engine import EngineConfig, ResolvedEngine, engine_config
+from ..configs.errors import ConfigError
 from ..configs.load import load_gpu, load_model
 from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import Carving, GroupingContext, PageGroup
@@ -57,7 +58,7 @@ def prepare(
     carving = policy.make_carving(groups, pool.bytes)
     cache = None
     if retention.enabled:
-        cache = cache_rules(groups, enabled=True, retention=retention.interval)
+        cache = _cache_rules(groups, retention)
     loaded = trace if isinstance(trace, Trace) else read_jsonl(trace)
     return Setup(
         trace=loaded,
@@ -77,6 +78,13 @@ def prepare(
             *_size_warnings(pool, model, gpu, resolved.tp),
         ),
     )
+
+
+def _cache_rules(groups: tuple[PageGroup, ...], retention: Retention) -> CacheRules:
+    try:
+        return cache_rules(groups, enabled=True, retention=retention.interval)
+    except ConfigError as error:
+        raise ConfigError(f"policy.retention: {error}") from error
 
 
 def _specs(

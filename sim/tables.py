@@ -78,7 +78,9 @@ class BlockTables:
         """Pages, per group, that a sequence may hold at once until it has ``tokens``."""
         cross = self._requests.cross[slot]
         limits = (self._max_in_flight, self._max_model_len)
-        return self.per_group([most_pages(group, tokens, cross, *limits) for group in self.classes])
+        # Without a cache nothing keeps states at block boundaries: batches do not matter.
+        pages = [most_pages(group, tokens, cross, *limits, batches=1) for group in self.classes]
+        return self.per_group(pages)
 
     def chunk_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """Pages beyond those it has, per group, so that ``tokens`` of ``slot`` have a place."""

@@ -15,6 +15,8 @@ from .cases import CaseSetup, read_case
 from .replay import CaseReplay, Log
 
 MISSING = "(missing)"
+STEP_KEYS = ("scheduled", "running", "waiting", "preempted", "finished")
+"""What a step of a recording must say."""
 SHORT = 16
 """Lists up to this length are shown whole."""
 
@@ -47,14 +49,30 @@ def read_golden(path: str | Path) -> Log:
         golden: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot read the recording: {error}") from error
-    steps: Any = golden.get("steps") if isinstance(golden, dict) else None
-    by_step = isinstance(steps, list) and all(isinstance(step, dict) for step in steps)
-    if not by_step and not (isinstance(steps, int) and "finish_step" in golden):
+    if not isinstance(golden, dict) or not (_has_steps(golden) or _has_totals(golden)):
         raise ConfigError(
-            f"{path}: not a recording: an object with a list 'steps' of objects is expected, or "
-            "totals with a number of 'steps' and a list 'finish_step'"
+            f"{path}: not a recording: an object with a list 'steps' is expected, each step an "
+            f"object with {', '.join(STEP_KEYS)}; or totals with a number of 'steps' and a list "
+            "'finish_step'"
         )
+    config: Any = golden.get("config", {})
+    groups: Any = config.get("groups", []) if isinstance(config, dict) else None
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise ConfigError(f"{path}: config: an object with a list 'groups' of objects is expected")
     return cast(Log, golden)
+
+
+def _has_steps(golden: Log) -> bool:
+    steps: Any = golden.get("steps")
+    return isinstance(steps, list) and all(
+        isinstance(step, dict) and all(key in step for key in STEP_KEYS) for step in steps
+    )
+
+
+def _has_totals(golden: Log) -> bool:
+    steps: Any = golden.get("steps")
+    counted = isinstance(steps, int) and not isinstance(steps, bool)
+    return counted and isinstance(golden.get("finish_step"), list)
 
 
 def differences(ours: Log, golden: Log) -> Iterator[str]:

@@ -107,6 +107,7 @@ def _of_case(path: Path, settings: dict[str, Any]) -> "Startup":
 def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
     from ..configs.engine import engine_config
     from ..configs.load import load_gpu, load_model
+    from ..sim.caching import caches_prefixes
     from ..sim.startup import startup_of_model
 
     gpu_name = settings.pop("gpu", None)
@@ -115,11 +116,12 @@ def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
     ours = {"enable_prefix_caching": True, "no_hybrid": False, "kv_cache_layout": "LBNHC"}
     ours |= {key: settings.pop(key) for key in tuple(settings) if key in ours}
     model, gpu = load_model(name), load_gpu(gpu_name or DEFAULT_GPU)
+    caches = bool(ours["enable_prefix_caching"]) and caches_prefixes(model)
     startup = startup_of_model(
         model,
         gpu,
         engine_config(**settings).resolve(model, gpu),
-        enable_prefix_caching=bool(ours["enable_prefix_caching"]),
+        enable_prefix_caching=caches,
         hybrid=not ours["no_hybrid"],
         kv_cache_layout=next(layout for layout in LAYOUTS if layout == ours["kv_cache_layout"]),
     )

@@ -58,7 +58,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--enable-prefix-caching/--no-enable-prefix-caching",
             default=None,
-            help="Keep full blocks for later requests; default: on where the policy is vLLM's.",
+            help="Keep full blocks for later requests; default on, as far as the policy caches.",
         ),
         click.option(
             "--kv-bytes",

@@ -170,7 +170,6 @@ def allocate(
     hit: int,
     tokens: int,
     processed: int,
-    reserve: int,
     prompt: int,
     junction: int,
     known: int,
@@ -179,11 +178,11 @@ def allocate(
 
     The content of the first ``known`` of them is known, so that they can be keyed.
 
-    False if fewer pages than needed and ``reserve`` are free; what was given back stays so.
+    False if fewer pages than needed are free; what was given back stays so.
     """
     trim(arrays, table, marks, processed)
     need = pages_needed(arrays, marks, found, lengths, hit, tokens, False)
-    if need + reserve > arrays.counters[FREE]:
+    if need > arrays.counters[FREE]:
         return False
     if hit:
         adopt(arrays, table, marks, found, lengths, hit)

@@ -36,10 +36,10 @@ FULL, SLIDING, CHUNKED, STATE, ALIGNED = range(5)
 """Kinds of growth. ALIGNED: recurrent states that are kept at block boundaries."""
 
 # ``settings``: scalars that do not change.
-HASH_BLOCK, ALIGNMENT, ROUNDING, RETENTION, CACHING, CLASSES, MAX_LEN = range(7)
+HASH_BLOCK, ALIGNMENT, ROUNDING, RETENTION, CACHING, CLASSES = range(6)
 """Tokens per key; hits are a multiple of ALIGNMENT; full blocks are hashed up to a multiple of
 ROUNDING; tokens between kept boundaries (0: replay boundary and junction only, DENSE: all);
-whether anything is cached; number of lookup classes; longest sequence."""
+whether anything is cached; number of lookup classes."""
 DENSE = -1
 
 # Rows of ``marks`` (one column per group): the state of a request's block tables.

@@ -29,16 +29,19 @@ class CacheRules:
 
     @property
     def scheduler_block_size(self) -> int:
-        """Least common multiple of the groups' block sizes: hits are a multiple of it."""
-        return math.lcm(*(group.block_size for group in self.groups))
+        """Hits are a multiple of it."""
+        return self._block_sizes[0]
 
     @property
     def hash_block_size(self) -> int:
-        """Tokens per key (``resolve_kv_cache_block_sizes``): the greatest common divisor."""
-        whole_states = any(spec.is_state and spec.mamba_cache_mode == "none" for spec in self.specs)
-        if not self.enabled or whole_states:
-            return self.scheduler_block_size
-        return math.gcd(*(group.block_size for group in self.groups))
+        """Tokens per key."""
+        return self._block_sizes[1]
+
+    @property
+    def _block_sizes(self) -> tuple[int, int]:
+        whole = any(spec.is_state and spec.mamba_cache_mode == "none" for spec in self.specs)
+        sizes = [group.block_size for group in self.groups]
+        return resolve_block_sizes(sizes, whole_states=whole, enabled=self.enabled)
 
     @property
     def hits_within_blocks(self) -> bool:
@@ -46,19 +49,14 @@ class CacheRules:
         unit = self.hash_block_size
         if not self.enabled or len(self.groups) == 1:
             return False
-        coarse = any(g.block_size > unit for g in self.groups if self.is_aligned(g))
-        fine = (g.kind == "full" or self.is_aligned(g) or g.block_size == unit for g in self.groups)
+        coarse = any(g.block_size > unit for g in self.groups if g.is_aligned)
+        fine = (g.kind == "full" or g.is_aligned or g.block_size == unit for g in self.groups)
         return coarse and all(fine)
 
     @property
     def has_aligned_states(self) -> bool:
         """Whether some group keeps states at block boundaries."""
-        return any(self.is_aligned(group) for group in self.groups)
-
-    def is_aligned(self, group: PageGroup) -> bool:
-        """Whether a group keeps states at block boundaries (Mamba cache mode ``align``)."""
-        spec = self.specs[self.groups.index(group)]
-        return spec.is_state and spec.mamba_cache_mode == "align"
+        return any(group.is_aligned for group in self.groups)
 
     def state_blocks(self) -> dict[str, int]:
         """Settings of the scheduler that make chunks end where states are kept."""
@@ -75,6 +73,18 @@ class CacheRules:
         full = {key for key, group in zip(keys, self.groups, strict=True) if group.kind == "full"}
         order = sorted(dict.fromkeys(keys), key=lambda key: key not in full)
         return tuple(order.index(key) for key in keys)
+
+
+def resolve_block_sizes(
+    sizes: Sequence[int], *, whole_states: bool, enabled: bool
+) -> tuple[int, int]:
+    """Block sizes of the scheduler and of the keys, from those of the groups.
+
+    ``resolve_kv_cache_block_sizes``: the least common multiple, and the greatest common divisor
+    unless nothing is cached or a state stands for a whole request.
+    """
+    common = math.lcm(*sizes)
+    return common, math.gcd(*sizes) if enabled and not whole_states else common
 
 
 def cache_rules(groups: Sequence[PageGroup], *, enabled: bool, retention: int | None) -> CacheRules:
@@ -115,13 +125,13 @@ def _check_retention(rules: CacheRules) -> None:
     interval = rules.retention
     if interval and not retained:
         raise ConfigError(
-            f"retention interval {interval}: the model has no sliding window and no states, so "
-            "everything is kept anyway; use 0"
+            f"retention interval {interval}: the model has no sliding window and no states, so all "
+            "blocks are kept anyway; use junction or dense (in a case: 0 or null)"
         )
     if interval is not None and (interval < 0 or interval % block):
         raise ConfigError(
-            f"retention interval {interval}: must be a multiple of the scheduler's block size, "
-            f"{block}"
+            f"retention interval {interval}: must be a multiple of all block sizes, that is of "
+            f"{block} tokens"
         )
 
 
@@ -148,9 +158,7 @@ def rule_arrays(
     classes = rules.lookup_classes
     for index, (group, spec) in enumerate(zip(rules.groups, rules.specs, strict=True)):
         recycles = group.kind in ("sliding_window", "chunked_local")
-        columns[layout.KIND, index] = (
-            layout.ALIGNED if rules.is_aligned(group) else _KINDS[group.kind]
-        )
+        columns[layout.KIND, index] = layout.ALIGNED if group.is_aligned else _KINDS[group.kind]
         columns[layout.BLOCK, index] = group.block_size
         columns[layout.WINDOW, index] = group.window
         columns[layout.CAP, index] = (
@@ -162,12 +170,11 @@ def rule_arrays(
         columns[layout.LOOKUP, index] = classes[index]
     within = rules.hits_within_blocks
     block, unit = rules.scheduler_block_size, rules.hash_block_size
-    settings = np.zeros(7, dtype=np.int64)
+    settings = np.zeros(6, dtype=np.int64)
     settings[layout.HASH_BLOCK] = unit
     settings[layout.ALIGNMENT] = unit if within else block
     settings[layout.ROUNDING] = 1 if within or len(rules.groups) == 1 else block
     settings[layout.RETENTION] = layout.DENSE if rules.retention is None else rules.retention
     settings[layout.CACHING] = int(rules.enabled)
     settings[layout.CLASSES] = max(classes) + 1
-    settings[layout.MAX_LEN] = max_model_len
     return columns, settings

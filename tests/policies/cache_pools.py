@@ -53,7 +53,6 @@ def make_pool(
     settings[layout.RETENTION] = interval
     settings[layout.CACHING] = 1
     settings[layout.CLASSES] = len(order)
-    settings[layout.MAX_LEN] = 1 << 20
     return layout.make_arrays(
         num_pages, rules, settings, keys_per_page=keys_per_page, max_pending=64
     )

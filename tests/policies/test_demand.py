@@ -140,7 +140,7 @@ def test_nobody_holds_more_pages_than_the_most_whatever_the_chunks(
     group = group_of(kind, window, block_size)
     chunks = [min(chunk, budget) for chunk in chunks]
     total = sum(chunks)
-    most = most_pages(group, total, 0, budget, total)
+    most = most_pages(group, total, 0, budget, total, 1)
     computed = 0
     for chunk in chunks:
         held = demand(group, computed + chunk, 0) - expired(group, computed, 0)
@@ -153,7 +153,7 @@ def test_nobody_holds_more_pages_than_the_most_whatever_the_chunks(
 def test_vllms_cap_for_chunks_is_a_page_short_where_a_chunk_starts_within_a_block() -> None:
     group = group_of("chunked_local", 7, 4)
     assert admission_pages(group, 35, 0, 5, 100) == 3
-    assert most_pages(group, 35, 0, 5, 100) == 4
+    assert most_pages(group, 35, 0, 5, 100, 1) == 4
     # Chunk 14..20 and five more tokens lie in the blocks 3 to 6.
     assert demand(group, 25, 0) - expired(group, 20, 0) == 4
 

@@ -156,7 +156,7 @@ def pool_bytes(scenario: Scenario, policy: Policy) -> int:
     def need(request: Arrival) -> list[int]:
         text = min(request.prompt + request.output, longest)
         cross = request.cross if scenario.model.has_cross else 0
-        return [most_pages(group, text, cross, in_flight, longest) for group in groups]
+        return [most_pages(group, text, cross, in_flight, longest, batches) for group in groups]
 
     needs = sorted(map(need, scenario.requests), key=sum)
     needs = needs[: max(1, len(needs) - scenario.rejects)]

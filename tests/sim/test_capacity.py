@@ -205,5 +205,5 @@ def test_a_pool_that_is_too_small_is_refused_with_what_would_fit() -> None:
     with pytest.raises(ConfigError, match=r"seq len \(100\).*up to 48 fits"):
         capacity(groups, replace(limits, kv_bytes=4 * 160))
     windows = [one(attention("sliding_window", size=10, window=30))]
-    with pytest.raises(ConfigError, match="no length fits"):
+    with pytest.raises(ConfigError, match="use more GPUs"):
         capacity(windows, replace(limits, kv_bytes=320))

@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def chunk(tokens: int, head_size: int = 64) -> Layer:
 
 
 REFUSED: list[tuple[list[Layer], dict[str, Any], str]] = [
-    ([FULL, window(32)], {"retention_interval": 24}, "retention interval 24: .* block size, 16"),
+    ([FULL, window(32)], {"retention_interval": 24}, "retention interval 24: .* of 16 tokens"),
     ([FULL, window(32)], {"retention_interval": -16}, "retention interval -16: must be a multiple"),
     ([FULL], {"retention_interval": 16}, "no sliding window and no states"),
     ([FULL, chunk(32, 128)], {}, "chunked local attention beside groups of another block size"),
@@ -194,3 +195,45 @@ def test_a_prompt_beyond_max_model_len_ends_with_its_first_token(tmp_path: Path)
     log = replay(write_case(tmp_path, [FULL], requests=requests))
     assert log["finish_step"] == {"r0": 0}
     assert log["steps"][0]["scheduled"] == {"r0": 4000}
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "requests.0.prompt.0.1": {"requests": [{"prompt": [[1, -5]], "output_len": 1}]},
+    "requests.0.prompt.0.0": {"requests": [{"prompt": [[2**70, 5]], "output_len": 1}]},
+    "at least one token": {"requests": [{"prompt": [], "output_len": 1}]},
+    "the id 'a' is given 2 times": {
+        "requests": [{"id": "a", "prompt": [[1, 5]], "output_len": 1}] * 2
+    },
+    "scheduler.watermark": {"scheduler": {"watermark": 2.0}},
+    "layers.0.count": {"layers": [{**FULL, "count": 10**7}]},
+}
+
+
+@pytest.mark.parametrize("words", BROKEN)
+def test_a_value_out_of_range_is_refused_by_its_key(words: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.case.json"
+    case = {"name": "x", "block_size": 16, "max_model_len": 64, "kv_bytes": 10**6}
+    case |= {"layers": [FULL], "requests": []}
+    path.write_text(json.dumps(case | BROKEN[words]), encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        replay(path)
+
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "golden",
+    [
+        {"steps": [{}]},
+        {"steps": True, "finish_step": []},
+        {"steps": [], "config": [1]},
+        {"steps": [], "config": {"groups": ["a"]}},
+    ],
+)
+def test_a_recording_that_says_nothing_is_none(golden: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "golden.json"
+    path.write_text(json.dumps(golden), encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="is expected"):
+        read_golden(path)

@@ -75,6 +75,8 @@ class CachedBlockTables:
         self._limited = array("q", zeros)
         even = len({group.block_size for group in self.groups}) == 1
         self._unit = rules.hash_block_size
+        self._smallest_block = min(group.block_size for group in self.groups)
+        self._spare_blocks = 1 + max(group.speculative_pages for group in self.groups)
         self._may_rest = even and not rules.has_aligned_states
         self._quiet_until = array("q", zeros)
         self._next_key = array("q", zeros)
@@ -270,8 +272,7 @@ class CachedBlockTables:
 
     def _blocks(self, tokens: int) -> int:
         """Entries that the longest table needs."""
-        spare = max(spec.num_speculative_blocks for spec in self.rules.specs)
-        return cdiv(tokens, min(group.block_size for group in self.groups)) + spare + 1
+        return cdiv(tokens, self._smallest_block) + self._spare_blocks
 
     def _new_table(self, slot: int) -> _Table:
         shape = (len(self.groups), self._blocks(self._longest(slot)))

@@ -21,11 +21,15 @@ class CacheRules:
     """How prefixes of a set of groups are hashed and hit."""
 
     groups: tuple[PageGroup, ...]
-    specs: tuple[KVCacheSpec, ...]
-    """The cache that stands for each group."""
+    """Each with the ``spec`` that stands for it."""
     enabled: bool
     retention: int | None
     """``prefix_cache_retention_interval``: tokens; 0 boundaries only; None everything."""
+
+    @property
+    def specs(self) -> tuple[KVCacheSpec, ...]:
+        """The cache that stands for each group."""
+        return tuple(group.spec for group in self.groups if group.spec is not None)
 
     @property
     def scheduler_block_size(self) -> int:
@@ -89,10 +93,9 @@ def resolve_block_sizes(
 
 def cache_rules(groups: Sequence[PageGroup], *, enabled: bool, retention: int | None) -> CacheRules:
     """Rules for ``groups``; raises ConfigError for what vLLM 0.33 does not start with."""
-    specs = tuple(group.spec for group in groups if group.spec is not None)
-    if len(specs) != len(groups):
+    if any(group.spec is None for group in groups):
         raise ConfigError("prefix caching needs groups of one kind each; use grouping 'vllm'")
-    rules = CacheRules(groups=tuple(groups), specs=specs, enabled=enabled, retention=retention)
+    rules = CacheRules(groups=tuple(groups), enabled=enabled, retention=retention)
     if enabled:
         _check_kinds(rules)
     _check_retention(rules)

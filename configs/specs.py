@@ -44,6 +44,8 @@ class KVCacheSpec:
     window: int = 0
     """Sliding window or attention chunk in tokens; 0 where the kind has none."""
     shape: tuple[int | str, ...] = ()
+    state_sizes: tuple[int, ...] = ()
+    """Bytes of each tensor of a state (convolution, SSM); () where they are not told apart."""
     page_size_padded: int | None = None
     layer: int = field(default=-1, compare=False)
     """Place of the layer in the model; layers that differ in it alone are equal."""
@@ -115,6 +117,7 @@ class LayerSpec:
                 block_size=block_size,
                 state_bytes=conv + ssm,
                 shape=(conv, ssm, self.conv_dtype, self.ssm_dtype),
+                state_sizes=tuple(size for size in (conv, ssm) if size),
             )
         dtype = self.dtype or kv_dtype
         heads = self.kv_heads if self.replicated else cdiv(self.kv_heads, tp)

@@ -6,6 +6,7 @@ layers, ``kv_bytes``, scheduler settings and requests with ``arrival_step``, ``p
 """
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ class _Strict(BaseModel):
 class CaseLayer(_Strict):
     """One layer, or a repeated one (``count``)."""
 
-    kind: Literal["full", "sliding_window", "chunked_local", "mla", "mamba"]
+    kind: Literal["full", "sliding_window", "chunked_local", "mla", "mamba", "cross"]
     count: int = Field(1, ge=1, le=MAX_LAYERS)
     kv_heads: int = Field(1, ge=1)
     head_size: int = Field(1, ge=1)
@@ -59,6 +60,8 @@ class CaseLayer(_Strict):
     num_speculative_blocks: int = Field(0, ge=0)
     shapes: list[list[Annotated[int, Field(ge=1, le=10**9)]]] = Field(default_factory=list)
     dtypes: list[Literal["bf16", "fp16", "fp32", "fp8"]] = Field(default_factory=list)
+    states: list[list[Annotated[int, Field(ge=1, le=10**9)]]] = Field(default_factory=list)
+    """Jenga's artifact: shapes of a state's tensors, a page of each every ``chunk`` tokens."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -67,8 +70,11 @@ class CaseLayer(_Strict):
             raise ValueError("a sliding_window layer needs 'window', its size in tokens")
         if self.kind == "chunked_local" and not self.chunk:
             raise ValueError("a chunked_local layer needs 'chunk', its size in tokens")
-        if self.kind == "mamba" and not (self.shapes and len(self.shapes) == len(self.dtypes)):
-            raise ValueError("a mamba layer needs 'shapes' and as many 'dtypes'")
+        if self.kind == "mamba" and self.states:
+            if not self.chunk:
+                raise ValueError("a mamba layer with 'states' needs 'chunk', tokens between them")
+        elif self.kind == "mamba" and not (self.shapes and len(self.shapes) == len(self.dtypes)):
+            raise ValueError("a mamba layer needs 'shapes' and as many 'dtypes', or 'states'")
         return self
 
     def spec(self, block_size: int, max_model_len: int) -> KVCacheSpec:
@@ -87,18 +93,19 @@ class CaseLayer(_Strict):
         )
 
     def _state_spec(self, max_model_len: int) -> KVCacheSpec:
-        total = 0
-        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
-            elements = 1
-            for extent in shape:
-                elements *= extent
-            total += int(elements * DTYPE_BYTES[dtype])
+        shapes = self.states or self.shapes
+        dtypes = self.dtypes or [self.dtype] * len(shapes)
+        sizes = [
+            int(math.prod(shape) * DTYPE_BYTES[dtype])
+            for shape, dtype in zip(shapes, dtypes, strict=True)
+        ]
         return KVCacheSpec(
             kind="mamba",
             variant="mamba",
-            block_size=self.mamba_block_size or max_model_len,
-            state_bytes=total,
-            shape=(str(self.shapes), str(self.dtypes)),
+            block_size=self.mamba_block_size or self.chunk or max_model_len,
+            state_bytes=sum(sizes),
+            shape=(str(shapes), str(dtypes)),
+            state_sizes=tuple(sizes),
             page_size_padded=self.page_size_padded,
             mamba_cache_mode=self.mode,
             num_speculative_blocks=self.num_speculative_blocks,
@@ -152,6 +159,8 @@ class CaseRequest(_Strict):
     ]
     output_len: int = Field(ge=1, le=MAX_RUN)
     priority: int = 0
+    encoder_len: int = Field(0, ge=0, le=MAX_RUN)
+    """Tokens that cross attention reads (Jenga's artifact)."""
 
     @model_validator(mode="after")
     def _has_a_token(self) -> Self:
@@ -159,6 +168,13 @@ class CaseRequest(_Strict):
         if not any(length for _, length in self.prompt):
             raise ValueError("prompt: at least one token is needed")
         return self
+
+
+class CaseJenga(_Strict):
+    """Settings of Jenga's artifact."""
+
+    static_partition: bool = False
+    """A fixed share of the large pages for every group."""
 
 
 class Case(_Strict):
@@ -175,6 +191,7 @@ class Case(_Strict):
     retention_interval: int | None = 0
     kv_cache_layout: KVCacheLayout = "LBNHC"
     scheduler: CaseScheduler = Field(default_factory=lambda: CaseScheduler.model_validate({}))
+    jenga: CaseJenga | None = None
     note: str = ""
 
     @model_validator(mode="after")
@@ -185,6 +202,20 @@ class Case(_Strict):
         if count > 1:
             raise ValueError(f"requests: the id {name!r} is given {count} times")
         return self
+
+
+def only_jenga_reads(case: Case) -> str:
+    """The first key that Jenga's artifact knows and vLLM does not; "" if there is none."""
+    if case.jenga is not None:
+        return "jenga"
+    for index, entry in enumerate(case.layers):
+        layers = entry.pattern if isinstance(entry, CasePattern) else [entry]
+        if any(layer.kind == "cross" or layer.states for layer in layers):
+            return f"layers.{index}"
+    for index, request in enumerate(case.requests):
+        if request.encoder_len:
+            return f"requests.{index}.encoder_len"
+    return ""
 
 
 @dataclass(frozen=True)

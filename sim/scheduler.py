@@ -56,6 +56,8 @@ class Batch:
     admitted: dict[int, int] = field(default_factory=dict[int, int])
     """Slot -> tokens that the prefix cache had, in the order of admission."""
     preempted: list[int] = field(default_factory=list[int])
+    ignored: list[int] = field(default_factory=list[int])
+    """Waiting requests that were dropped because they never could be served."""
     refused: Pages | None = None
     """Need of the waiting request that did not fit, if that ended the step's admissions."""
 

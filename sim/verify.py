@@ -1,34 +1,48 @@
-"""Compare the replay of a step-driven case with a recording of the real vLLM scheduler.
+"""Compare the replay of a step-driven case with a recording of the real engine.
 
-A recording holds ``config`` and one entry per step (queues, scheduled tokens, preemptions, free
-and cached blocks, blocks per group), or, for long cases, totals only.
+A recording of vLLM's scheduler holds ``config`` and one entry per step (queues, scheduled tokens,
+preemptions, free and cached blocks, blocks per group), or, for long cases, totals only. One of the
+allocator of Jenga's artifact has other entries (prefills, decodes, hits, large and small pages).
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ..configs.errors import ConfigError
-from .cases import CaseSetup, read_case
+from .cases import CaseSetup, only_jenga_reads, read_case
+from .jenga_replay import JengaReplay
 from .replay import CaseReplay, Log
 
+Engine = Literal["vllm", "jenga"]
 MISSING = "(missing)"
-STEP_KEYS = ("scheduled", "running", "waiting", "preempted", "finished")
+STEP_KEYS: dict[Engine, tuple[str, ...]] = {
+    "vllm": ("scheduled", "running", "waiting", "preempted", "finished"),
+    "jenga": ("prefill", "decode", "preempted", "free_large", "groups", "finished"),
+}
 """What a step of a recording must say."""
 SHORT = 16
 """Lists up to this length are shown whole."""
 
 
-def replay(path: str | Path) -> Log:
-    """Replay the case file and return its log; raises ConfigError naming the file."""
-    return replay_case(read_case(path), path)
+def replay(path: str | Path, engine: Engine | None = None) -> Log:
+    """Replay the case file and return its log; raises ConfigError naming the file.
+
+    ``engine`` None: Jenga's artifact if the case has a key that only that reads, else vLLM.
+    """
+    return replay_case(read_case(path), path, engine)
 
 
-def replay_case(setup: CaseSetup, path: str | Path) -> Log:
+def replay_case(setup: CaseSetup, path: str | Path, engine: Engine | None = None) -> Log:
     """Replay a case that was read from ``path``."""
+    special = only_jenga_reads(setup.case)
+    if engine == "vllm" and special:
+        raise ConfigError(f"{path}: {special}: only Jenga's artifact reads it (--engine jenga)")
     try:
+        if engine == "jenga" or special:
+            return JengaReplay(setup).run()
         return CaseReplay(setup).run()
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
@@ -52,20 +66,28 @@ def read_golden(path: str | Path) -> Log:
     if not isinstance(golden, dict) or not (_has_steps(golden) or _has_totals(golden)):
         raise ConfigError(
             f"{path}: not a recording: an object with a list 'steps' is expected, each step an "
-            f"object with {', '.join(STEP_KEYS)}; or totals with a number of 'steps' and a list "
-            "'finish_step'"
+            f"object with {', '.join(STEP_KEYS['vllm'])} (vLLM) or "
+            f"{', '.join(STEP_KEYS['jenga'])} (Jenga's artifact); or totals with a number of "
+            "'steps' and a list 'finish_step'"
         )
     config: Any = golden.get("config", {})
     groups: Any = config.get("groups", []) if isinstance(config, dict) else None
-    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
-        raise ConfigError(f"{path}: config: an object with a list 'groups' of objects is expected")
+    described = list(groups.values()) if isinstance(groups, dict) else groups
+    if not isinstance(described, list) or not all(isinstance(group, dict) for group in described):
+        raise ConfigError(f"{path}: config: an object with 'groups', all objects, is expected")
     return cast(Log, golden)
+
+
+def engine_of(golden: Log) -> Engine:
+    """The engine that made a recording."""
+    return "jenga" if "large_page_elements" in golden.get("config", {}) else "vllm"
 
 
 def _has_steps(golden: Log) -> bool:
     steps: Any = golden.get("steps")
-    return isinstance(steps, list) and all(
-        isinstance(step, dict) and all(key in step for key in STEP_KEYS) for step in steps
+    return isinstance(steps, list) and any(
+        all(isinstance(step, dict) and all(key in step for key in keys) for step in steps)
+        for keys in STEP_KEYS.values()
     )
 
 
@@ -94,12 +116,18 @@ def _step_differences(ours: Log, golden: Log) -> Iterator[str]:
                 yield f"step {mine['step']}: {key}: ours {mine.get(key)!r}, golden {theirs[key]!r}"
     if len(ours["steps"]) != len(golden["steps"]):
         yield f"number of steps: ours {len(ours['steps'])}, golden {len(golden['steps'])}"
-    yield from _fields("", {key: ours[key] for key in _TOTALS}, golden)
+    if "error" in ours and "error" not in golden:
+        yield f"error: ours {ours['error']!r}, golden has none"
+    yield from _fields("", {key: ours[key] for key in _TOTALS if key in ours}, golden)
 
 
 def _config_differences(ours: Log, golden: Log) -> Iterator[str]:
     yield from _fields("config.", {k: v for k, v in ours.items() if k != "groups"}, golden)
-    groups: list[Log] = golden.get("groups", [])
+    groups: list[Log] | dict[str, Log] = golden.get("groups", [])
+    if isinstance(ours["groups"], dict) or isinstance(groups, dict):
+        if groups and groups != ours["groups"]:
+            yield f"config.groups: ours {ours['groups']!r}, golden {groups!r}"
+        return
     if len(groups) not in (0, len(ours["groups"])):
         yield f"config.groups: ours {len(ours['groups'])}, golden {len(groups)}"
     for index, (mine, theirs) in enumerate(zip(ours["groups"], groups, strict=False)):

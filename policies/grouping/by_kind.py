@@ -18,7 +18,7 @@ def by_kind(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[Pag
     for spec in specs:
         key = (label_of(spec), spec.block_size, spec.bytes_per_token, spec.state_bytes)
         groups.setdefault(key, []).append(spec)
-    return tuple(_group(same) for same in groups.values())
+    return tuple(group_of(same) for same in groups.values())
 
 
 def by_kind_exact(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[PageGroup, ...]:
@@ -38,7 +38,8 @@ def by_kind_exact(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tup
     )
 
 
-def _group(same: Sequence[KVCacheSpec]) -> PageGroup:
+def group_of(same: Sequence[KVCacheSpec]) -> PageGroup:
+    """The group of caches that are alike: a page is one block of all of them, unpadded."""
     first = same[0]
     contents = contents_of(same)
     return PageGroup(

@@ -1,0 +1,126 @@
+"""Cached pages of one group that nobody holds, in the order in which they are evicted."""
+
+import heapq
+from typing import NamedTuple
+
+from ...configs.errors import InvariantError
+
+LEAST_HEAP = 256
+"""Entries that may be untrue before a heap is made anew."""
+
+
+class Rank(NamedTuple):
+    """When a page is evicted: the smallest first (``evictor_v2.py`` of Jenga's artifact)."""
+
+    time: float
+    """Of the last access."""
+    minus_tokens: int
+    """Of two pages of one time the one with the longer prefix goes first."""
+
+
+class IdlePages:
+    """Least recently used order of single small pages and of whole large ones.
+
+    A large page can be evicted while none of its small pages is held; its rank is that of the page
+    used last. Both heaps keep entries that became untrue, and skip them.
+    """
+
+    def __init__(self, ratio: int) -> None:
+        self.ratio = ratio
+        self._rank: dict[int, Rank] = {}
+        self._count: dict[int, int] = {}
+        self._large_rank: dict[int, Rank] = {}
+        self._small_heap: list[tuple[Rank, int]] = []
+        self._large_heap: list[tuple[Rank, int]] = []
+
+    def __contains__(self, page: int) -> bool:
+        return page in self._rank
+
+    def __len__(self) -> int:
+        return len(self._rank)
+
+    @property
+    def num_large(self) -> int:
+        """Large pages that could be evicted as a whole."""
+        return len(self._large_rank)
+
+    @property
+    def num_apart(self) -> int:
+        """Idle small pages outside of such large pages."""
+        return len(self._rank) - sum(self._count[large] for large in self._large_rank)
+
+    def count_in(self, large: int) -> int:
+        """Idle small pages of a large page."""
+        return self._count.get(large, 0)
+
+    def is_evictable(self, large: int) -> bool:
+        """Whether a large page could be evicted as a whole."""
+        return large in self._large_rank
+
+    def add(self, page: int, rank: Rank) -> None:
+        """Let a page that nobody holds wait for a hit or its end."""
+        self._rank[page] = rank
+        large = page // self.ratio
+        self._count[large] = self._count.get(large, 0) + 1
+        self._push(page, rank)
+
+    def remove(self, page: int) -> Rank:
+        """Take a page out: it is held again, or gone."""
+        rank = self._rank.pop(page)
+        large = page // self.ratio
+        self._count[large] -= 1
+        if not self._count[large]:
+            del self._count[large]
+        return rank
+
+    def open_large(self, large: int) -> None:
+        """All small pages of a large page are idle or empty: it can be evicted."""
+        rank = max(self._rank[page] for page in self.pages_of(large))
+        self._large_rank[large] = rank
+        if len(self._large_heap) > 2 * len(self._large_rank) + LEAST_HEAP:
+            self._large_heap = [(rank, large) for large, rank in self._large_rank.items()]
+            heapq.heapify(self._large_heap)
+        heapq.heappush(self._large_heap, (rank, large))
+
+    def close_large(self, large: int) -> None:
+        """A large page cannot be evicted any more."""
+        if self._large_rank.pop(large, None) is not None:
+            # Entries that were skipped because the page could be evicted as a whole.
+            for page in self.pages_of(large):
+                self._push(page, self._rank[page])
+
+    def _push(self, page: int, rank: Rank) -> None:
+        if len(self._small_heap) > 2 * len(self._rank) + LEAST_HEAP:
+            self._small_heap = [(rank, page) for page, rank in self._rank.items()]
+            heapq.heapify(self._small_heap)
+        heapq.heappush(self._small_heap, (rank, page))
+
+    def pages_of(self, large: int) -> list[int]:
+        """Idle small pages of a large page, in order."""
+        pages = range(large * self.ratio, (large + 1) * self.ratio)
+        return [page for page in pages if page in self._rank]
+
+    def first_large(self) -> tuple[Rank, int] | None:
+        """The large page that goes next, with its rank."""
+        heap = self._large_heap
+        while heap and self._large_rank.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0] if heap else None
+
+    def first_small(self) -> int | None:
+        """The small page that goes next, outside of large pages that can be evicted."""
+        heap = self._small_heap
+        while heap and not self._is_true(*heap[0]):
+            heapq.heappop(heap)
+        return heap[0][1] if heap else None
+
+    def _is_true(self, rank: Rank, page: int) -> bool:
+        return self._rank.get(page) == rank and page // self.ratio not in self._large_rank
+
+    def check(self) -> None:
+        """Raise InvariantError unless the counts agree."""
+        counted: dict[int, int] = {}
+        for page in self._rank:
+            counted[page // self.ratio] = counted.get(page // self.ratio, 0) + 1
+        if counted != self._count or not set(self._large_rank) <= set(counted):
+            raise InvariantError("the counts of idle small pages are wrong")

@@ -1,0 +1,285 @@
+"""The pool of Jenga (SOSP 2025, sections 4 and 5): large pages, carved into small ones on demand.
+
+A small page comes from the first of five places that has one: the empty pages of the request, an
+empty large page, a large page whose cached contents are evicted, the empty pages of others, a
+cached small page that is evicted. The second and third only as long as the call's quota of large
+pages lasts, so that one group does not take what another one needs in the same call.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...configs.errors import InvariantError
+from ...configs.specs import cdiv
+from ..base import Pages
+from .idle_pages import IdlePages, Rank
+from .small_pages import NULL_OWNER, SmallPages
+
+NO_LIMIT = 1 << 62
+NOT_YET = -1.0
+"""Time of a page that was not accessed since it was taken."""
+
+
+class Content(NamedTuple):
+    """What a full page stores."""
+
+    key: int
+    tokens: int
+    """Of the prefix that ends with this page."""
+
+
+class Room(NamedTuple):
+    """What a need would take of the large pages."""
+
+    least: tuple[int, ...]
+    """Large pages, per group, without which the need cannot be met."""
+    available: int
+    """Large pages that are empty or can be evicted."""
+
+    @property
+    def total(self) -> int:
+        """Of all groups."""
+        return sum(self.least)
+
+
+class LargePages:
+    """Large pages of one size, and the small pages of every group in them.
+
+    Nobody but ``take`` evicts. Pages of different groups may have the same number. What became full
+    in a step counts as computed from the next one on.
+    """
+
+    small_class = SmallPages
+    idle_class = IdlePages
+
+    def __init__(
+        self, ratios: Sequence[int], num_large: int, most_large: Sequence[int] | None = None
+    ) -> None:
+        """``ratios``: small pages per large one. ``most_large``: of a group, at most (none)."""
+        self.num_large = num_large
+        self.most_large = tuple(most_large or [NO_LIMIT] * len(ratios))
+        self.small = tuple(self.small_class(ratio) for ratio in ratios)
+        self.idle = tuple(self.idle_class(ratio) for ratio in ratios)
+        self._free = deque(range(num_large))
+        self._quota = [1] * len(ratios)
+        self._page_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
+        self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
+        self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
+        self._time: tuple[dict[int, float], ...] = tuple({} for _ in ratios)
+        # Of this step: full since then; where pages waited before they were held.
+        self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
+        self._was: tuple[dict[int, Rank], ...] = tuple({} for _ in ratios)
+        for group in range(len(ratios)):
+            self.take(group, NULL_OWNER)
+
+    @property
+    def free_large(self) -> int:
+        """Empty large pages."""
+        return len(self._free)
+
+    @property
+    def evictable_large(self) -> int:
+        """Large pages of which nothing is held and something is cached."""
+        return sum(idle.num_large for idle in self.idle)
+
+    def num_apart(self, group: int) -> int:
+        """Cached small pages of a group that nobody holds, outside of evictable large pages."""
+        return self.idle[group].num_apart
+
+    def join(self, owner: int) -> None:
+        """A request begins to take pages."""
+        for small in self.small:
+            small.join(owner)
+
+    def leave(self, owner: int) -> None:
+        """A request ends; it releases its pages next."""
+        for small in self.small:
+            small.leave(owner)
+
+    def room(self, need: Pages) -> Room:
+        """What ``need`` would take if it were asked for now. Pure."""
+        least = [
+            cdiv(max(0, pages - small.num_empty - self.num_apart(group)), small.ratio)
+            for group, (pages, small) in enumerate(zip(need, self.small, strict=True))
+        ]
+        return Room(tuple(least), self.free_large + self.evictable_large)
+
+    def within_limits(self, least: Sequence[int]) -> bool:
+        """Whether no group would exceed the large pages that it may have. Pure."""
+        limits = zip(least, self.small, self.most_large, strict=True)
+        return all(pages <= most - small.num_large for pages, small, most in limits)
+
+    def set_quotas(self, need: Pages) -> None:
+        """Allow the next calls of ``take`` as many large pages as ``need`` can use, or must have.
+
+        Generous if there are enough for the generous quota of all groups, as in the artifact.
+        """
+        room = self.room(need)
+        if room.total > room.available:
+            raise InvariantError("a need is served that there is no room for")
+        most = [cdiv(pages, small.ratio) for pages, small in zip(need, self.small, strict=True)]
+        self._quota = most if sum(most) <= room.available else list(room.least)
+
+    def take(self, group: int, owner: int) -> int:
+        """Take a small page for ``owner``, from the first of the five places that has one."""
+        page = self._take_empty(group, owner)
+        if page is None:
+            page = self._evict_small(group)
+        self._refs[group][page] = 1
+        self._time[group][page] = NOT_YET
+        return page
+
+    def _take_empty(self, group: int, owner: int) -> int | None:
+        small = self.small[group]
+        page = small.pop_own(owner)
+        if page is not None:
+            return page
+        if self._quota[group] > 0 and small.num_large < self.most_large[group]:
+            if not self._free:
+                self._evict_large()
+            self._quota[group] -= 1
+            small.add_large(self._free.popleft(), owner)
+            return small.pop_own(owner)
+        page = small.pop_unowned(owner)
+        return small.pop_other() if page is None else page
+
+    def _evict_large(self) -> None:
+        """Forget what the least recently used large page caches, of whatever group."""
+        firsts = [(idle.first_large(), group) for group, idle in enumerate(self.idle)]
+        known = [(first, group) for first, group in firsts if first is not None]
+        if not known:
+            raise InvariantError("a large page was promised that is not there")
+        # Of equal ranks the first group goes first.
+        (_, large), group = min(known, key=lambda pair: pair[0][0])
+        pages = self.idle[group].pages_of(large)
+        self._close(group, large)
+        for page in pages:
+            self._forget(group, page)
+            self._empty(group, page)
+
+    def _evict_small(self, group: int) -> int:
+        """Forget the least recently used small page of a group."""
+        page = self.idle[group].first_small()
+        if page is None:
+            raise InvariantError("pages were promised that are not there")
+        self._close(group, page // self.small[group].ratio)
+        self._forget(group, page)
+        return page
+
+    def _forget(self, group: int, page: int) -> None:
+        self.idle[group].remove(page)
+        content = self._content[group].pop(page)
+        del self._page_of[group][content.key]
+
+    def _empty(self, group: int, page: int) -> None:
+        emptied = self.small[group].put(page)
+        if emptied is None:
+            self._open(group, page // self.small[group].ratio)
+        else:
+            self._free.append(emptied)
+
+    def _opens(self, group: int, large: int) -> bool:
+        """Whether a large page can be evicted as a whole: something cached, nothing held."""
+        small, idle = self.small[group], self.idle[group]
+        cached = idle.count_in(large)
+        return 0 < cached == small.ratio - small.empty_in(large)
+
+    def _open(self, group: int, large: int) -> None:
+        if self._opens(group, large):
+            self.small[group].park(large)
+            self.idle[group].open_large(large)
+
+    def _close(self, group: int, large: int) -> None:
+        if self.idle[group].is_evictable(large):
+            self.idle[group].close_large(large)
+            self.small[group].unpark(large)
+
+    def find(self, group: int, key: int) -> int | None:
+        """The page that caches ``key``, held or not. Pure."""
+        return self._page_of[group].get(key)
+
+    def set_key(self, group: int, page: int, content: Content) -> bool:
+        """A held page is full: later requests may find it. False if another page has the key."""
+        if content.key in self._page_of[group]:
+            return False
+        self._page_of[group][content.key] = page
+        self._content[group][page] = content
+        self._fresh[group].add(page)
+        return True
+
+    def is_computed(self, group: int, page: int) -> bool:
+        """Whether a page was full before this step. Pure."""
+        return page in self._content[group] and page not in self._fresh[group]
+
+    def hold(self, group: int, page: int) -> None:
+        """One more request holds a page that ``find`` named."""
+        refs = self._refs[group]
+        refs[page] = refs.get(page, 0) + 1
+        if refs[page] == 1:
+            self._close(group, page // self.small[group].ratio)
+            self._was[group][page] = self.idle[group].remove(page)
+            self._time[group][page] = NOT_YET
+
+    def touch(self, group: int, page: int, time: float) -> None:
+        """Note that a held page was accessed."""
+        self._time[group][page] = time
+
+    def release(self, group: int, page: int) -> None:
+        """One request less holds a page; without any it is cached if it has a key, else empty."""
+        refs = self._refs[group]
+        if page not in refs:
+            raise InvariantError(f"page {page} of group {group} is given back and nobody holds it")
+        refs[page] -= 1
+        if refs[page]:
+            return
+        del refs[page]
+        time = self._time[group].pop(page)
+        content = self._content[group].get(page)
+        if content is not None and page in self._fresh[group]:
+            # Given back in the step that was to fill it.
+            self._fresh[group].remove(page)
+            del self._page_of[group][content.key], self._content[group][page]
+            content = None
+        if content is None:
+            self._empty(group, page)
+            return
+        was = self._was[group].get(page)
+        # Held and given back unread, as pages in front of a window are: its place is the old one.
+        rank = was if was and time == NOT_YET else Rank(time, -content.tokens)
+        self.idle[group].add(page, rank)
+        self._open(group, page // self.small[group].ratio)
+
+    def end_step(self) -> None:
+        """All decisions of a step are made."""
+        for fresh, was in zip(self._fresh, self._was, strict=True):
+            fresh.clear()
+            was.clear()
+
+    def refs(self, group: int, page: int) -> int:
+        """Requests that hold a page."""
+        return self._refs[group].get(page, 0)
+
+    def num_held(self, group: int) -> int:
+        """Small pages of a group that requests hold, each counted once."""
+        return len(self._refs[group]) - 1
+
+    def check(self) -> None:
+        """Raise InvariantError unless every page is in one state and every count is right."""
+        in_use: set[int] = set()
+        for group, (small, idle) in enumerate(zip(self.small, self.idle, strict=True)):
+            mine = small.check()
+            if mine & in_use or mine & set(self._free):
+                raise InvariantError("a large page is in two places")
+            in_use |= mine
+            idle.check()
+            held = len(self._refs[group])
+            total = small.num_empty + small.num_parked + len(idle) + held
+            if total != small.ratio * small.num_large:
+                raise InvariantError(f"group {group}: {total} small pages in its large ones")
+            if {page: content.key for page, content in self._content[group].items()} != {
+                page: key for key, page in self._page_of[group].items()
+            }:
+                raise InvariantError(f"group {group}: keys and pages do not match")
+        if len(in_use) + len(self._free) != self.num_large:
+            raise InvariantError("a large page is lost")

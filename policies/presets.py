@@ -17,6 +17,7 @@ from .carving.lcm import LCMCarving
 from .carving.single import SinglePool
 from .carving.static import StaticPartition
 from .grouping.by_kind import by_kind, by_kind_exact
+from .grouping.by_property import by_property
 from .grouping.uniform import uniform
 from .grouping.vllm import vllm, vllm_nohybrid
 from .retention import NAMES, parse_retention
@@ -27,6 +28,7 @@ GROUPINGS: dict[str, Grouping] = {
     "uniform": uniform,
     "by_kind": by_kind,
     "by_kind_exact": by_kind_exact,
+    "by_property": by_property,
     "vllm": vllm,
     "vllm_nohybrid": vllm_nohybrid,
 }
@@ -105,7 +107,16 @@ PRESETS: dict[str, Policy] = {
             name="lcm",
             grouping="by_kind",
             carving="lcm",
-            summary="Jenga: large pages of the LCM of the kinds' pages, request-aware",
+            retention="dense",
+            summary="Jenga: large pages of the LCM of the kinds' pages, request-aware, cached",
+        ),
+        Policy(
+            name="jenga",
+            grouping="by_property",
+            carving="lcm",
+            scheduler="v0",
+            retention="dense",
+            summary="Jenga's artifact: lcm under a scheduler that computes whole prompts first",
         ),
         Policy(
             name="ideal",
@@ -148,7 +159,7 @@ def customize(policy: Policy, settings: dict[str, Any]) -> Policy:
     allowed = {
         "grouping": sorted(GROUPINGS),
         "carving": sorted(CARVINGS),
-        "scheduler": ["v1"],
+        "scheduler": ["v1", "v0"],
         "eviction": ["lru"],
         "retention": list(NAMES),
     }

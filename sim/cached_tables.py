@@ -227,6 +227,23 @@ class CachedBlockTables:
         index = self._limiter[slot]
         return (self._class_labels[index], self._limited[slot]) if index >= 0 else ("", 0)
 
+    def trim(self, slot: int) -> None:
+        """See Tables. ``allocate`` does it."""
+
+    def is_impossible(self, slot: int) -> bool:
+        """See Tables. What never fits was rejected on arrival."""
+        del slot
+        return False
+
+    def late_hits(self) -> dict[int, int]:
+        """See Tables. Hits are known before pages are taken."""
+        return {}
+
+    @property
+    def rule_columns(self) -> IntArray:
+        """See SharedTables."""
+        return self.arrays.rules
+
     def free(self, slot: int) -> None:
         """Give back everything; what is keyed stays cached until its page is taken."""
         table = self._tables.pop(slot, None)

@@ -8,8 +8,8 @@ from ..policies.base import PageGroup, Slack
 from ..policies.caching import layout, sharing
 from ..policies.caching.sharing import DEAD_PAGES, LIVE
 from ..policies.demand import live_tokens
-from .cached_tables import CachedBlockTables
 from .requests import Requests
+from .table_contract import SharedTables
 from .usage import PARTS, IntArray, KindBytes, Rows, UsageMeter
 
 CACHED, PADDING = PARTS.index("cached"), PARTS.index("padding")
@@ -25,16 +25,16 @@ class _View(NamedTuple):
 
 
 class CachedUsageMeter(UsageMeter):
-    """A UsageMeter for ``CachedBlockTables``.
+    """A UsageMeter for tables whose pages several requests may hold.
 
     The pages that requests hold are counted by the pool, each once; sums over requests are
     corrected by what several of them read of the same page. States that a request holds are all
     needed: the one it writes and the one it goes on from.
     """
 
-    def __init__(self, tables: CachedBlockTables) -> None:
+    def __init__(self, tables: SharedTables) -> None:
         super().__init__(tables)
-        self.cached_tables = tables
+        self.shared_tables = tables
         kinds = {"sliding_window": layout.SLIDING, "chunked_local": layout.CHUNKED}
         self._views = [
             _View(index, content.label, kinds[content.kind], content.window)
@@ -68,19 +68,17 @@ class CachedUsageMeter(UsageMeter):
         """See UsageMeter."""
         if not self._shares_windows(slots):
             return np.zeros((len(text), 2, len(self._views)), dtype=np.int64)
-        arrays = self.cached_tables.arrays
-        shared = self.cached_tables.shared_pages(slots, self._view_array)
-        return sharing.excess(
-            arrays.rules, self._view_array, shared, text, processed, np.stack(expired)
-        )
+        shared = self.shared_tables.shared_pages(slots, self._view_array)
+        rules = self.shared_tables.rule_columns
+        return sharing.excess(rules, self._view_array, shared, text, processed, np.stack(expired))
 
     def held_now(self) -> IntArray:
         """Pages that are held now, by group."""
-        return np.array(self.cached_tables.held_pages(), dtype=np.int64)
+        return np.array(self.shared_tables.held_pages(), dtype=np.int64)
 
     def _shares_windows(self, slots: list[int]) -> bool:
         """Whether some page with windowed content is held by several requests."""
-        tables = self.cached_tables
+        tables = self.shared_tables
         held = tables.held_pages()
         for group in self._windowed_groups:
             index = tables.class_of[group]

@@ -1,9 +1,11 @@
 """Prefix caching of a run: whether it is on, and what the trace can say about it."""
 
+from collections.abc import Sequence
+
 from ..configs.engine import EngineConfig
 from ..configs.errors import ConfigError
 from ..configs.specs import STATE_KINDS, ModelSpec
-from ..policies.caching.rules import CacheRules
+from ..policies.base import PageGroup
 from ..policies.presets import Policy
 from ..policies.retention import Retention, parse_retention
 from ..traces import Trace
@@ -30,14 +32,28 @@ def chosen_retention(
         )
     if asked is False or not retention.enabled:
         return OFF, []
-    if not (policy.carving == "single" and policy.grouping.startswith("vllm")):
+    if policy.carving == "lcm":
+        if retention.interval is not None:
+            raise ConfigError(
+                f"policy.retention: carving lcm keeps everything (dense) or nothing (none), not "
+                f"{policy.retention}"
+            )
+    elif not (policy.carving == "single" and policy.grouping.startswith("vllm")):
         raise ConfigError(
             f"policy.retention: {policy.retention} needs grouping vllm or vllm_nohybrid and "
-            f"carving single; policy {policy.name} has {policy.grouping} and {policy.carving}"
+            f"carving single, or carving lcm; policy {policy.name} has {policy.grouping} and "
+            f"{policy.carving}"
         )
     if not caches_prefixes(model):
         what = "with cross attention" if model.has_cross else "without attention"
-        return OFF, [f"vLLM caches no prefix of a model {what}: caching is off"]
+        return OFF, [f"no prefix of a model {what} is cached: caching is off"]
+    if policy.carving == "lcm":
+        return retention, []
+    if policy.scheduler == "v0" and model.has_state:
+        raise ConfigError(
+            "policy.scheduler: v0 computes prompts whole; vLLM's cache of recurrent states needs "
+            "chunks that end at block boundaries. Use v1, or policy.retention=none"
+        )
     if model.has_state and not engine.enable_chunked_prefill:
         raise ConfigError(
             "engine.enable_chunked_prefill: a prefix cache of recurrent states cuts prompts at "
@@ -51,18 +67,21 @@ def caches_prefixes(model: ModelSpec) -> bool:
     return not model.has_cross and any(layer.kind not in STATE_KINDS for layer in model.layers)
 
 
-def hash_warnings(trace: Trace, cache: CacheRules | None) -> list[str]:
-    """What the trace's hash ids can and cannot say about this cache."""
+def hash_warnings(trace: Trace, groups: Sequence[PageGroup], unit: int) -> list[str]:
+    """What the trace's hash ids can and cannot say about a cache of these groups.
+
+    ``unit``: tokens per key; 0 where nothing is cached.
+    """
     if not len(trace.hash_ids):
-        return ["the trace has no hash_ids: no prefix is shared"] if cache is not None else []
-    if cache is None:
+        return ["the trace has no hash_ids: no prefix is shared"] if unit else []
+    if not unit:
         return [
             "prefix caching is off: the trace's hash_ids are not used, and an engine that caches "
             "computes less"
         ]
     warnings: list[str] = []
-    unit, block = cache.hash_block_size, trace.block_size
-    sparse = any(group.kind not in ("full", "chunked_local") for group in cache.groups)
+    block = trace.block_size
+    sparse = any(group.kind not in ("full", "chunked_local") for group in groups)
     if unit < block and sparse:
         warnings.append(
             f"pages of {unit} tokens are finer than the trace's hash ids ({block} tokens): where "

@@ -220,7 +220,8 @@ class Replica:
             self.scheduler.tables.check()
         if self.hooks.after_step is not None:
             self.hooks.after_step(self)
-        return self.fast and not finished and self.is_pure_decode(batch)
+        leaps = self.fast and self.scheduler.can_leap
+        return leaps and not finished and self.is_pure_decode(batch)
 
     def is_pure_decode(self, batch: Batch) -> bool:
         """Whether everything that runs decoded one token and nothing else happened."""

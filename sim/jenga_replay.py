@@ -15,10 +15,10 @@ from .cases import CaseSetup, prompt_tokens
 from .prefix_keys import TokenKeys
 from .requests import Requests
 from .scheduler import Batch
-from .scheduler_v0 import SchedulerV0, WholePromptTables, token_budget
+from .scheduler_v0 import WATERMARK, SchedulerV0, token_budget
+from .table_contract import Tables
 
 Log = dict[str, Any]
-WATERMARK = 0.01
 ELEMENT_BYTES = 2
 """The artifact counts in elements of one 16-bit type."""
 _NAMES = {
@@ -61,7 +61,8 @@ class JengaReplay:
             watermark=WATERMARK,
             async_scheduling=False,
         )
-        tables = cast(WholePromptTables, self.tables)
+        # The scheduler asks for no more than these tables have.
+        tables = cast(Tables, self.tables)
         self.scheduler = SchedulerV0(self.requests, tables, config)
         order = range(len(case.requests))
         self.pending = deque(sorted(order, key=lambda i: case.requests[i].arrival_step))

@@ -86,7 +86,10 @@ class AttentionClass:
 class AnalyticalLatency:
     """Roofline of one tensor-parallel rank."""
 
-    def __init__(self, model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine) -> None:
+    def __init__(
+        self, model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, max_tokens: int | None = None
+    ) -> None:
+        """``max_tokens`` of a step, if not ``max_num_batched_tokens``."""
         self.model = model
         self.gpu = gpu
         self._engine = engine
@@ -96,7 +99,7 @@ class AnalyticalLatency:
         self._states = [spec for spec in specs if spec.is_state]
         self._state_bytes = sum(spec.state_bytes for spec in self._states)
         self._classes = _attention_classes(model.layers, specs, engine.tp)
-        self._per_tokens = self._token_table(engine.max_num_batched_tokens)
+        self._per_tokens = self._token_table(max_tokens or engine.max_num_batched_tokens)
         self._per_samples = self._head_table(engine.max_num_seqs)
 
     @property

@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from ..configs.specs import GPUSpec, ModelSpec
+from ..policies.carving.lcm import LCMCarving
 from ..policies.presets import Policy
 from ..traces import Trace
 from .collect import make_result
 from .engine import Hooks, Replica
+from .large_tables import LargePageTables
 from .latency import AnalyticalLatency
 from .prefix_keys import TraceKeys
 from .recorder import Recorder
 from .requests import Requests
 from .result import Result
 from .scheduler import Scheduler, SchedulerConfig
-from .setup import Setup, prepare, scheduler_config
-from .table_contract import Tables
+from .scheduler_v0 import SchedulerV0
+from .setup import Setup, prepare, scheduler_config, table_rules
+from .table_contract import SharedTables, Tables
 from .tables import BlockTables
 from .usage import UsageMeter
 
@@ -79,14 +82,16 @@ def make_replica(
         cross_tokens=cross,
         priority=trace.priority.tolist(),
     )
-    config = scheduler_config(engine)
+    config = scheduler_config(engine, setup.policy.scheduler)
     if setup.cache is not None:
         config = replace(config, **setup.cache.state_blocks())
     tables, meter = _memory(setup, requests, config)
     return Replica(
         requests=requests,
-        scheduler=Scheduler(requests, tables, config),
-        latency=AnalyticalLatency(setup.model, setup.gpu, engine),
+        scheduler=_scheduler(setup.policy.scheduler, requests, tables, config),
+        latency=AnalyticalLatency(
+            setup.model, setup.gpu, engine, max_tokens=config.max_num_batched_tokens
+        ),
         recorder=Recorder(meter.labels, setup.pool.bytes),
         meter=meter,
         fast=fast,
@@ -97,6 +102,16 @@ def make_replica(
 
 def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[Tables, UsageMeter]:
     """Block tables, with a prefix cache or without, and the meter that reads them."""
+    whole_prompts = setup.policy.scheduler == "v0"
+    if isinstance(setup.carving, LCMCarving) and (setup.caches or whole_prompts):
+        large = LargePageTables(
+            requests,
+            setup.carving,
+            TraceKeys(setup.trace) if setup.caches else None,
+            table_rules(setup.policy.scheduler, config, setup.caches),
+            counts_steps=whole_prompts,
+        )
+        return large, _cached_meter(large) if setup.caches else UsageMeter(large)
     if setup.cache is None:
         plain = BlockTables(
             requests,
@@ -108,7 +123,6 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
         return plain, UsageMeter(plain)
     # numba is imported here, and only if something is cached.
     from .cached_tables import CachedBlockTables
-    from .cached_usage import CachedUsageMeter
 
     cached = CachedBlockTables(
         requests,
@@ -117,4 +131,15 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
         config,
         pool_bytes=setup.pool.bytes,
     )
-    return cached, CachedUsageMeter(cached)
+    return cached, _cached_meter(cached)
+
+
+def _cached_meter(tables: SharedTables) -> UsageMeter:
+    from .cached_usage import CachedUsageMeter
+
+    return CachedUsageMeter(tables)
+
+
+def _scheduler(name: str, requests: Requests, tables: Tables, config: SchedulerConfig) -> Scheduler:
+    made = SchedulerV0 if name == "v0" else Scheduler
+    return made(requests, tables, config)

@@ -65,6 +65,9 @@ class Batch:
 class Scheduler:
     """Continuous batching with chunked prefill and preemption by recomputation."""
 
+    can_leap = True
+    """Whether decode steps of an unchanged batch follow from ``policies.demand`` alone."""
+
     def __init__(self, requests: Requests, tables: Tables, config: SchedulerConfig) -> None:
         self.config = config
         self.requests = requests

@@ -5,30 +5,14 @@ fits; only a step without any decodes, and then everybody who runs. There are no
 batch at a time. ``max_num_batched_tokens`` is max(``max_model_len``, 2048) there.
 """
 
-from typing import Protocol
-
 from ..policies.base import Pages
-from .requests import Requests, Status
-from .scheduler import Batch, Scheduler, SchedulerConfig
-from .table_contract import Hit, Tables
+from .requests import Status
+from .scheduler import Batch, Scheduler
+from .table_contract import Hit
 
 LEAST_BUDGET = 2048
-
-
-class WholePromptTables(Tables, Protocol):
-    """Block tables that this scheduler can serve from."""
-
-    def trim(self, slot: int) -> None:
-        """Give back the pages of a running request that no step will read."""
-        ...
-
-    def is_impossible(self, slot: int) -> bool:
-        """Whether a waiting request that does not fit never will. Pure."""
-        ...
-
-    def late_hits(self) -> dict[int, int]:
-        """Hits of the requests of this step that were looked up only after it was decided."""
-        ...
+WATERMARK = 0.01
+"""Share of the pool that an admission leaves free (``block_manager.py``)."""
 
 
 def token_budget(max_model_len: int) -> int:
@@ -39,23 +23,19 @@ def token_budget(max_model_len: int) -> int:
 class SchedulerV0(Scheduler):
     """Prefill first, no chunks; preemption by recomputation, the youngest first."""
 
-    def __init__(
-        self, requests: Requests, tables: WholePromptTables, config: SchedulerConfig
-    ) -> None:
-        super().__init__(requests, tables, config)
-        self._tables = tables
+    can_leap = False
 
     def schedule(self) -> Batch:
         """See Scheduler. Every window moves before anything else happens."""
         batch = Batch()
-        self._tables.begin_step()
+        self.tables.begin_step()
         for slot in self.running:
-            self._tables.trim(slot)
+            self.tables.trim(slot)
         self._prefill(batch)
         if not batch.tokens:
             self._decode(batch)
-        self._tables.end_step()
-        for slot, hit in self._tables.late_hits().items():
+        self.tables.end_step()
+        for slot, hit in self.tables.late_hits().items():
             self._start(slot, hit, batch)
         self._advance(batch)
         return batch
@@ -65,10 +45,10 @@ class SchedulerV0(Scheduler):
         requests, left = self.requests, self.config.max_num_batched_tokens
         while len(self.waiting):
             slot = self.waiting.peek()
-            hit = self._tables.look_up(slot)
+            hit = self.tables.look_up(slot)
             tokens = requests.num_tokens(slot)
             need = self.lacking(slot, hit, tokens - hit.tokens)
-            if need is not None and self._tables.is_impossible(slot):
+            if need is not None and self.tables.is_impossible(slot):
                 self.waiting.pop()
                 requests.status[slot] = Status.REJECTED
                 batch.ignored.append(slot)
@@ -78,7 +58,7 @@ class SchedulerV0(Scheduler):
                 return
             self.waiting.pop()
             requests.status[slot] = Status.RUNNING
-            self._tables.allocate(slot, tokens - hit.tokens, hit)
+            self.tables.allocate(slot, tokens - hit.tokens, hit)
             self.running.append(slot)
             self._start(slot, hit.tokens, batch)
             left -= tokens
@@ -93,7 +73,7 @@ class SchedulerV0(Scheduler):
         index = 0
         while index < len(self.running):
             slot = self.running[index]
-            while not self._tables.allocate(slot, 1):
+            while not self.tables.allocate(slot, 1):
                 victim = self.running.pop()
                 self._preempt(victim, batch)
                 if victim == slot:
@@ -103,14 +83,14 @@ class SchedulerV0(Scheduler):
 
     def lacking(self, slot: int, hit: Hit, new: int) -> Pages | None:
         """See Scheduler. The watermark is kept whether anything runs or not."""
-        return self._tables.lacking(slot, hit, new, self.config.watermark, whole=True)
+        return self.tables.lacking(slot, hit, new, self.config.watermark, whole=True)
 
     def would_admit(self) -> bool:
         """See Scheduler."""
         if not len(self.waiting) or len(self.running) >= self.config.max_num_seqs:
             return False
         slot = self.waiting.peek()
-        hit = self._tables.look_up(slot)
+        hit = self.tables.look_up(slot)
         tokens = self.requests.num_tokens(slot)
         fits = self.lacking(slot, hit, tokens - hit.tokens) is None
         return fits and tokens <= self.config.max_num_batched_tokens

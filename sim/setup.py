@@ -1,6 +1,7 @@
 """A run before it starts: names, sizes, pool and policy resolved, and what the user should know."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ from ..configs.load import load_gpu, load_model
 from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import Carving, GroupingContext, PageGroup
 from ..policies.caching.rules import CacheRules, cache_rules
-from ..policies.demand import most_pages
+from ..policies.carving.lcm import LCMCarving
+from ..policies.grouping.by_property import STATE_CHUNK
+from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
 from ..traces import Trace, read_jsonl
 from .caching import chosen_retention, hash_warnings
 from .pool import KVPool, kv_pool, layer_specs
 from .scheduler import SchedulerConfig
+from .scheduler_v0 import WATERMARK, token_budget
 from .startup import vllm_specs
 
 
@@ -32,8 +36,10 @@ class Setup:
     pool: KVPool
     groups: tuple[PageGroup, ...]
     carving: Carving
+    caches: bool
+    """Whether prefixes are cached."""
     cache: CacheRules | None
-    """How prefixes are cached; None if they are not."""
+    """How vLLM caches them; None if nothing is cached, or by Jenga's pool."""
     warnings: tuple[str, ...]
 
 
@@ -56,9 +62,12 @@ def prepare(
     context = GroupingContext(block_size=resolved.block_size, max_model_len=resolved.max_model_len)
     groups = policy.group(_specs(model, resolved, policy, retention), context)
     carving = policy.make_carving(groups, pool.bytes)
-    cache = None
-    if retention.enabled:
+    cache, hash_unit = None, 0
+    if retention.enabled and isinstance(carving, LCMCarving):
+        hash_unit = math.gcd(*(group.block_size for group in groups))
+    elif retention.enabled:
         cache = _cache_rules(groups, retention)
+        hash_unit = cache.hash_block_size
     loaded = trace if isinstance(trace, Trace) else read_jsonl(trace)
     return Setup(
         trace=loaded,
@@ -69,12 +78,13 @@ def prepare(
         pool=pool,
         groups=groups,
         carving=carving,
+        caches=retention.enabled,
         cache=cache,
         warnings=(
             *cache_warnings,
             *_trace_warnings(loaded, model),
-            *hash_warnings(loaded, cache),
-            *_policy_warnings(model, policy, resolved, groups, carving),
+            *hash_warnings(loaded, groups, hash_unit),
+            *_policy_warnings(model, policy, resolved, groups, carving, retention.enabled),
             *_size_warnings(pool, model, gpu, resolved.tp),
         ),
     )
@@ -92,12 +102,24 @@ def _specs(
 ) -> tuple[KVCacheSpec, ...]:
     if policy.aligns_blocks:
         return vllm_specs(model, engine, enable_prefix_caching=retention.enabled)
-    return layer_specs(model, engine, aligned=False)
+    specs = layer_specs(model, engine, aligned=False)
+    if retention.enabled or policy.grouping == "by_property":
+        return tuple(replace(s, block_size=STATE_CHUNK) if s.is_state else s for s in specs)
+    return specs
 
 
-def scheduler_config(engine: ResolvedEngine) -> SchedulerConfig:
-    """The scheduler's part of the engine settings."""
+def scheduler_config(engine: ResolvedEngine, scheduler: str = "v1") -> SchedulerConfig:
+    """The scheduler's part of the engine settings; ``v0`` has no chunks and no second batch."""
     config: EngineConfig = engine.config
+    if scheduler == "v0":
+        return SchedulerConfig(
+            max_num_seqs=engine.max_num_seqs,
+            max_num_batched_tokens=token_budget(engine.max_model_len),
+            max_model_len=engine.max_model_len,
+            policy=config.scheduling_policy,
+            watermark=config.watermark or WATERMARK,
+            enable_chunked_prefill=False,
+        )
     return SchedulerConfig(
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,
@@ -128,8 +150,14 @@ def _policy_warnings(
     engine: ResolvedEngine,
     groups: tuple[PageGroup, ...],
     carving: Carving,
+    caches: bool,
 ) -> list[str]:
     warnings: list[str] = []
+    if policy.scheduler == "v0":
+        warnings.append(
+            "scheduler v0: prompts are computed whole, before decodes, one batch at a time; "
+            "max_num_batched_tokens, chunked prefill and async scheduling do not apply"
+        )
     if policy.grouping == "vllm_nohybrid" and (model.has_state or model.has_cross):
         warnings.append(
             "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
@@ -140,7 +168,8 @@ def _policy_warnings(
             f"max_model_len {engine.max_model_len:,} is beyond the model's {model.max_model_len:,} "
             "positions; vLLM accepts that only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
         )
-    longest = longest_request(groups, carving, scheduler_config(engine))
+    rules = table_rules(policy.scheduler, scheduler_config(engine, policy.scheduler), caches)
+    longest = longest_request(groups, carving, rules, engine.max_model_len)
     if longest < engine.max_model_len:
         warnings.append(
             f"a request of max_model_len = {engine.max_model_len:,} tokens does not fit this pool; "
@@ -159,16 +188,24 @@ def _size_warnings(pool: KVPool, model: ModelSpec, gpu: GPUSpec, tp: int) -> lis
     ]
 
 
+def table_rules(scheduler: str, config: SchedulerConfig, caches: bool) -> TableRules:
+    """How tables grow under a scheduler."""
+    if scheduler == "v0":
+        return WholePromptRules(caches)
+    return ChunkedRules(
+        config.max_in_flight_tokens, config.max_model_len, config.concurrent_batches
+    )
+
+
 def longest_request(
-    groups: tuple[PageGroup, ...], carving: Carving, config: SchedulerConfig
+    groups: tuple[PageGroup, ...], carving: Carving, rules: TableRules, limit: int
 ) -> int:
     """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does."""
 
     def fits(tokens: int) -> bool:
-        limits = (config.max_in_flight_tokens, config.max_model_len, config.concurrent_batches)
-        return carving.could_fit([most_pages(g, tokens, 0, *limits) for g in groups])
+        return carving.could_fit([rules.most(group, tokens, 0) for group in groups])
 
-    low, high = 0, config.max_model_len
+    low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)

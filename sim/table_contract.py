@@ -1,9 +1,15 @@
 """What the scheduler and the engine ask of block tables, with a prefix cache or without."""
 
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from ..policies.base import PageGroup, Pages, Slack
+
+IntArray = npt.NDArray[np.int64]
 
 
 class Hit(NamedTuple):
@@ -60,8 +66,20 @@ class Tables(Protocol):
         """The first ``tokens`` of a running request are computed and known: cache full blocks."""
         ...
 
+    def trim(self, slot: int) -> None:
+        """Give back the pages of a running request that no step will read."""
+        ...
+
     def free(self, slot: int) -> None:
         """Give back everything."""
+        ...
+
+    def is_impossible(self, slot: int) -> bool:
+        """Whether a waiting request that does not fit never will. Pure."""
+        ...
+
+    def late_hits(self) -> dict[int, int]:
+        """Hits of this step's requests that were looked up only after it was decided."""
         ...
 
     def limit(self, slot: int) -> tuple[str, int]:
@@ -90,6 +108,19 @@ class Tables(Protocol):
 
     def check(self) -> None:
         """Raise InvariantError when the books do not balance. Pure."""
+        ...
+
+
+class SharedTables(Tables, Protocol):
+    """Block tables whose pages several requests may hold."""
+
+    @property
+    def rule_columns(self) -> IntArray:
+        """The rows of ``caching.layout`` rules up to BLOCK, one column per group."""
+        ...
+
+    def shared_pages(self, slots: Sequence[int], views: IntArray) -> IntArray:
+        """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""
         ...
 
 

@@ -115,8 +115,17 @@ class BlockTables:
         self._quiet_until[slot] = self._next_change(slot)
         return True
 
+    def is_impossible(self, slot: int) -> bool:
+        """See Tables. What never fits was rejected on arrival."""
+        del slot
+        return False
+
+    def late_hits(self) -> dict[int, int]:
+        """See Tables. Nothing is cached."""
+        return {}
+
     def trim(self, slot: int) -> None:
-        """Give back the pages that no step will read."""
+        """See Tables."""
         computed, in_flight = self._requests.computed[slot], self._requests.in_flight[slot]
         for index, group in enumerate(self.classes):
             allocated, given = self.allocated[index][slot], self.expired[index][slot]

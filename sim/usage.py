@@ -168,6 +168,8 @@ class UsageMeter:
         )
         dead = live * 0
         if content.window:
+            # A prompt computed whole reads tokens of which no page is kept.
+            live = np.minimum(live, rows.text - rows.expired[index] * group.block_size)
             outside = rows.text - live - rows.expired[index] * group.block_size
             dead = np.maximum(outside, 0) // group.block_size * group.block_size
         if group.source == "all":

@@ -1,9 +1,8 @@
 """Jenga's two-level allocator (SOSP 2025, section 4): large pages of the LCM of all page sizes.
 
 A large page is carved into small pages of one group and associated with one request, so that pages
-of a request lie together and large pages empty as requests end. With prefix caching off, the five
-steps for a small page are: an empty one of the request, an empty large page, any empty one of the
-group; evicting large and small pages needs a cache.
+of a request lie together and large pages empty as requests end (``policies.large_pages``). Here the
+engine counts pages; where prefixes are cached, ``sim.large_tables`` works on the same pool.
 """
 
 import math
@@ -12,7 +11,7 @@ from collections import deque
 from ...configs.errors import ConfigError, InvariantError
 from ...configs.specs import cdiv
 from ..base import Carving, PageGroup, Pages, Slack
-from .small_pages import SmallPages
+from ..large_pages.pool import LargePages
 
 
 class LCMCarving(Carving):
@@ -25,110 +24,105 @@ class LCMCarving(Carving):
         self.large_bytes = math.lcm(*(group.page_bytes for group in groups))
         # The artifact loses a page when the pool is an exact multiple ("start_bias").
         self.num_large = cdiv(pool_bytes, self.large_bytes) - 1
-        self.num_null = len(groups)
-        if self.num_large <= self.num_null:
+        if self.num_large <= len(groups):
             raise ConfigError(self._too_large_message())
-        self._next_fresh = self.num_null
-        self._returned: deque[int] = deque()
-        self._small = tuple(SmallPages(self.large_bytes // group.page_bytes) for group in groups)
+        self.pages = LargePages(
+            [self.large_bytes // group.page_bytes for group in groups], self.num_large
+        )
+        self._held: dict[int, tuple[deque[int], ...]] = {}
 
     def _too_large_message(self) -> str:
         sizes = ", ".join(f"{group.name} {group.page_bytes:,}" for group in self.groups)
         return (
             f"the large page is lcm({sizes}) = {self.large_bytes:,} bytes; the pool of "
-            f"{self.pool_bytes:,} bytes holds {self.num_large}, and {self.num_null} are null: "
+            f"{self.pool_bytes:,} bytes holds {self.num_large}, and {len(self.groups)} are null: "
             "nothing can be served. Use --policy vllm, a larger pool, or another --block-size."
         )
 
-    @property
-    def free_large(self) -> int:
-        """Empty large pages."""
-        return self.num_large - self._next_fresh + len(self._returned)
-
-    def _take_large(self) -> int:
-        """First in, first out over a list that starts with all pages: fresh ones go first."""
-        if self._next_fresh < self.num_large:
-            self._next_fresh += 1
-            return self._next_fresh - 1
-        return self._returned.popleft()
-
-    def _least_large(self, need: Pages) -> int:
-        """Large pages without which ``need`` cannot be met."""
-        return sum(
-            cdiv(max(0, pages - small.num_free), small.ratio)
-            for pages, small in zip(need, self._small, strict=True)
-        )
-
     def could_fit(self, need: Pages) -> bool:
-        """See Carving."""
-        large = sum(
-            cdiv(pages, small.ratio) for pages, small in zip(need, self._small, strict=True)
+        """See Carving. Beside the null page its large page has room for others."""
+        least = sum(
+            cdiv(max(0, pages - (small.ratio - 1)), small.ratio)
+            for pages, small in zip(need, self.pages.small, strict=True)
         )
-        return large <= self.num_large - self.num_null
+        return least <= self.num_large - len(self.groups)
 
     def fits(self, need: Pages, watermark: float = 0.0) -> bool:
         """See Carving. The watermark is counted in large pages, as in the artifact."""
-        return self._least_large(need) + int(watermark * self.num_large) <= self.free_large
+        room = self.pages.room(need)
+        return room.total + int(watermark * self.num_large) <= room.available
 
     def take(self, slot: int, need: Pages) -> bool:
         """See Carving. A call may use as many large pages as it needs if all groups can."""
-        if self._least_large(need) > self.free_large:
+        if not self.fits(need):
             return False
-        wanted = [cdiv(pages, small.ratio) for pages, small in zip(need, self._small, strict=True)]
-        generous = sum(wanted) <= self.free_large
-        for pages, small, most in zip(need, self._small, wanted, strict=True):
-            quota = most if generous else cdiv(max(0, pages - small.num_free), small.ratio)
-            left = pages - small.take_own(slot, pages)
-            while left and quota:
-                quota -= 1
-                left -= small.take_large(self._take_large(), slot, left)
-            if left and small.take_any(slot, left) != left:
-                raise InvariantError("pages were promised that are not there")
+        if not any(need):
+            return True
+        held = self._held.get(slot)
+        if held is None:
+            self.pages.join(slot)
+            held = self._held[slot] = tuple(deque[int]() for _ in self.groups)
+        self.pages.set_quotas(need)
+        for group, (pages, mine) in enumerate(zip(need, held, strict=True)):
+            mine.extend([self.pages.take(group, slot) for _ in range(pages)])
         return True
 
     def give(self, slot: int, group: int, count: int) -> None:
         """See Carving. The pages stay with the request until their large page is empty."""
-        self._returned.extend(self._small[group].give_oldest(slot, count))
+        held = self._held.get(slot)
+        if held is None or len(held[group]) < count:
+            raise InvariantError(f"slot {slot} gives {count} pages that it does not hold")
+        for _ in range(count):
+            self.pages.release(group, held[group].popleft())
 
     def free(self, slot: int) -> None:
         """See Carving. Empty pages that others pin in a large page lose their owner."""
-        for small in self._small:
-            self._returned.extend(small.leave(slot))
+        held = self._held.pop(slot, None)
+        if held is None:
+            return
+        self.pages.leave(slot)
+        for group, mine in enumerate(held):
+            for page in mine:
+                self.pages.release(group, page)
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
-        return tuple(small.num_free + self.free_large * small.ratio for small in self._small)
+        large = self.pages.free_large + self.pages.evictable_large
+        return tuple(
+            small.num_empty + self.pages.num_apart(group) + large * small.ratio
+            for group, small in enumerate(self.pages.small)
+        )
 
     def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
-        """See Carving. Empty small pages: internal with a running owner, external without."""
+        """See Carving. Empty small pages: internal with a running owner, external without.
+
+        Those beside cached pages that nobody holds are internal: evicting these frees both.
+        """
         del refused
-        sizes = [group.page_bytes for group in self.groups]
-        internal = tuple(s.num_owned * size for s, size in zip(self._small, sizes, strict=True))
-        external = tuple(
-            (s.num_free - s.num_owned) * size for s, size in zip(self._small, sizes, strict=True)
-        )
-        kept = min(self.free_large, int(watermark * self.num_large))
+        pages = self.pages
+        internal: list[int] = []
+        external: list[int] = []
+        cached: list[int] = []
+        for group, small, idle in zip(self.groups, pages.small, pages.idle, strict=True):
+            size = group.page_bytes
+            internal.append((small.num_owned + small.num_parked) * size)
+            external.append((small.num_empty - small.num_owned) * size)
+            cached.append(len(idle) * size)
+        kept = min(pages.free_large, int(watermark * self.num_large))
         remainder = self.pool_bytes - self.num_large * self.large_bytes
+        null = sum(group.page_bytes for group in self.groups)
         return Slack(
-            internal,
-            external,
-            reserved=remainder + (self.num_null + kept) * self.large_bytes,
-            free=(self.free_large - kept) * self.large_bytes,
+            tuple(internal),
+            tuple(external),
+            reserved=remainder + null + kept * self.large_bytes,
+            free=(pages.free_large - kept) * self.large_bytes,
+            cached=tuple(cached),
         )
 
     def check(self) -> None:
         """See Carving."""
-        in_use: set[int] = set()
-        for small in self._small:
-            mine = small.check()
-            if mine & in_use:
-                raise InvariantError("a large page belongs to two groups")
-            in_use |= mine
-        free = set(self._returned)
-        if len(free) != len(self._returned) or free & in_use:
-            raise InvariantError("a large page is free twice or free and in use")
-        if self.free_large + len(in_use) + self.num_null != self.num_large:
-            raise InvariantError(
-                f"{self.free_large} free + {len(in_use)} used + {self.num_null} null large pages "
-                f"are not {self.num_large}"
-            )
+        self.pages.check()
+        for group, _ in enumerate(self.groups):
+            pages = [page for held in self._held.values() for page in held[group]]
+            if self._held and len(set(pages)) != len(pages):
+                raise InvariantError("two requests hold one small page")

@@ -21,8 +21,11 @@ from dataclasses import dataclass
 
 from ...configs.errors import InvariantError
 from .idle_pages import Rank
-from .pool import NOT_YET, Content, LargePages
+from .pool import Content, LargePages
 from .small_pages import SmallPages
+
+NOT_YET = -1.0
+"""Time of a page that was not accessed since it was taken."""
 
 
 def expect(condition: bool, what: str) -> None:

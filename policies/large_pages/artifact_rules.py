@@ -79,6 +79,9 @@ def skipped_blocks(group: PageGroup, computed: int, length: int) -> int:
     """Leading blocks that are given back after ``computed`` tokens."""
     if group.kind == "sliding_window":
         return max(0, computed // group.block_size - window_blocks(group) - WINDOW_SLACK)
+    if group.kind == "chunked_local":
+        # Not in the artifact's branch: nothing before the chunk of the next token is read.
+        return computed // group.window * group.window // group.block_size
     if group.kind in STATE_KINDS:
         return max(0, length - STATES_KEPT)
     return 0

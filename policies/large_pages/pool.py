@@ -17,8 +17,8 @@ from .idle_pages import IdlePages, Rank
 from .small_pages import NULL_OWNER, SmallPages
 
 NO_LIMIT = 1 << 62
-NOT_YET = -1.0
-"""Time of a page that was not accessed since it was taken."""
+Held = Sequence[Sequence[int]]
+"""Pages per group that a request would hold beside those it takes: those of its hit."""
 
 
 class Content(NamedTuple):
@@ -46,12 +46,12 @@ class Room(NamedTuple):
 class LargePages:
     """Large pages of one size, and the small pages of every group in them.
 
-    Nobody but ``take`` evicts. Pages of different groups may have the same number. What became full
-    in a step counts as computed from the next one on.
+    A small page is held by requests, or cached and idle, or empty. Nobody but ``take`` evicts.
+    Pages of different groups may have the same number. What became full in a step counts as
+    computed from the next one on.
     """
 
     small_class = SmallPages
-    idle_class = IdlePages
 
     def __init__(
         self, ratios: Sequence[int], num_large: int, most_large: Sequence[int] | None = None
@@ -60,16 +60,13 @@ class LargePages:
         self.num_large = num_large
         self.most_large = tuple(most_large or [NO_LIMIT] * len(ratios))
         self.small = tuple(self.small_class(ratio) for ratio in ratios)
-        self.idle = tuple(self.idle_class(ratio) for ratio in ratios)
+        self.idle = tuple(IdlePages(ratio) for ratio in ratios)
         self._free = deque(range(num_large))
         self._quota = [1] * len(ratios)
+        self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
         self._page_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
         self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
-        self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
-        self._time: tuple[dict[int, float], ...] = tuple({} for _ in ratios)
-        # Of this step: full since then; where pages waited before they were held.
         self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
-        self._was: tuple[dict[int, Rank], ...] = tuple({} for _ in ratios)
         for group in range(len(ratios)):
             self.take(group, NULL_OWNER)
 
@@ -87,6 +84,14 @@ class LargePages:
         """Cached small pages of a group that nobody holds, outside of evictable large pages."""
         return self.idle[group].num_apart
 
+    def num_held(self, group: int) -> int:
+        """Small pages of a group that requests hold, each counted once."""
+        return len(self._refs[group]) - 1
+
+    def refs(self, group: int, page: int) -> int:
+        """Requests that hold a page."""
+        return self._refs[group].get(page, 0)
+
     def join(self, owner: int) -> None:
         """A request begins to take pages."""
         for small in self.small:
@@ -97,13 +102,31 @@ class LargePages:
         for small in self.small:
             small.leave(owner)
 
-    def room(self, need: Pages) -> Room:
-        """What ``need`` would take if it were asked for now. Pure."""
-        least = [
-            cdiv(max(0, pages - small.num_empty - self.num_apart(group)), small.ratio)
-            for group, (pages, small) in enumerate(zip(need, self.small, strict=True))
-        ]
-        return Room(tuple(least), self.free_large + self.evictable_large)
+    def room(self, need: Pages, hits: Held = ()) -> Room:
+        """What ``need`` would take now, by a request that holds ``hits`` first. Pure."""
+        available = self.free_large + self.evictable_large
+        least: list[int] = []
+        for group, (pages, small) in enumerate(zip(need, self.small, strict=True)):
+            supply = small.num_empty + self.num_apart(group)
+            if hits:
+                gained, closed = self._after_hits(group, hits[group])
+                supply += gained
+                available -= closed
+            least.append(cdiv(max(0, pages - supply), small.ratio))
+        return Room(tuple(least), available)
+
+    def _after_hits(self, group: int, hits: Sequence[int]) -> tuple[int, int]:
+        """Small pages gained apart, and evictable large pages lost, if ``hits`` were held."""
+        small, idle = self.small[group], self.idle[group]
+        gained, closed = 0, set[int]()
+        for page in hits:
+            if page in idle:
+                gained -= 1
+                large = page // small.ratio
+                if large not in closed and idle.is_evictable(large):
+                    closed.add(large)
+                    gained += idle.count_in(large) + small.parked_in(large)
+        return gained, len(closed)
 
     def within_limits(self, least: Sequence[int]) -> bool:
         """Whether no group would exceed the large pages that it may have. Pure."""
@@ -127,7 +150,6 @@ class LargePages:
         if page is None:
             page = self._evict_small(group)
         self._refs[group][page] = 1
-        self._time[group][page] = NOT_YET
         return page
 
     def _take_empty(self, group: int, owner: int) -> int | None:
@@ -156,6 +178,7 @@ class LargePages:
         self._close(group, large)
         for page in pages:
             self._forget(group, page)
+        for page in pages:
             self._empty(group, page)
 
     def _evict_small(self, group: int) -> int:
@@ -163,14 +186,12 @@ class LargePages:
         page = self.idle[group].first_small()
         if page is None:
             raise InvariantError("pages were promised that are not there")
-        self._close(group, page // self.small[group].ratio)
         self._forget(group, page)
         return page
 
     def _forget(self, group: int, page: int) -> None:
         self.idle[group].remove(page)
-        content = self._content[group].pop(page)
-        del self._page_of[group][content.key]
+        del self._page_of[group][self._content[group].pop(page).key]
 
     def _empty(self, group: int, page: int) -> None:
         emptied = self.small[group].put(page)
@@ -179,16 +200,12 @@ class LargePages:
         else:
             self._free.append(emptied)
 
-    def _opens(self, group: int, large: int) -> bool:
-        """Whether a large page can be evicted as a whole: something cached, nothing held."""
-        small, idle = self.small[group], self.idle[group]
-        cached = idle.count_in(large)
-        return 0 < cached == small.ratio - small.empty_in(large)
-
     def _open(self, group: int, large: int) -> None:
-        if self._opens(group, large):
-            self.small[group].park(large)
-            self.idle[group].open_large(large)
+        """Let a large page be evicted as a whole if something in it is cached and nothing held."""
+        small, idle = self.small[group], self.idle[group]
+        if 0 < idle.count_in(large) == small.ratio - small.empty_in(large):
+            small.park(large)
+            idle.open_large(large)
 
     def _close(self, group: int, large: int) -> None:
         if self.idle[group].is_evictable(large):
@@ -199,6 +216,10 @@ class LargePages:
         """The page that caches ``key``, held or not. Pure."""
         return self._page_of[group].get(key)
 
+    def is_computed(self, group: int, page: int) -> bool:
+        """Whether a page was full before this step. Pure."""
+        return page in self._content[group] and page not in self._fresh[group]
+
     def set_key(self, group: int, page: int, content: Content) -> bool:
         """A held page is full: later requests may find it. False if another page has the key."""
         if content.key in self._page_of[group]:
@@ -208,25 +229,19 @@ class LargePages:
         self._fresh[group].add(page)
         return True
 
-    def is_computed(self, group: int, page: int) -> bool:
-        """Whether a page was full before this step. Pure."""
-        return page in self._content[group] and page not in self._fresh[group]
-
     def hold(self, group: int, page: int) -> None:
         """One more request holds a page that ``find`` named."""
         refs = self._refs[group]
         refs[page] = refs.get(page, 0) + 1
         if refs[page] == 1:
             self._close(group, page // self.small[group].ratio)
-            self._was[group][page] = self.idle[group].remove(page)
-            self._time[group][page] = NOT_YET
+            self.idle[group].remove(page)
 
-    def touch(self, group: int, page: int, time: float) -> None:
-        """Note that a held page was accessed."""
-        self._time[group][page] = time
+    def release(self, group: int, page: int, time: float = 0.0) -> None:
+        """One request less holds a page; without any it is cached if it has a key, else empty.
 
-    def release(self, group: int, page: int) -> None:
-        """One request less holds a page; without any it is cached if it has a key, else empty."""
+        ``time`` decides when it is evicted: small ones first.
+        """
         refs = self._refs[group]
         if page not in refs:
             raise InvariantError(f"page {page} of group {group} is given back and nobody holds it")
@@ -234,7 +249,6 @@ class LargePages:
         if refs[page]:
             return
         del refs[page]
-        time = self._time[group].pop(page)
         content = self._content[group].get(page)
         if content is not None and page in self._fresh[group]:
             # Given back in the step that was to fill it.
@@ -244,25 +258,13 @@ class LargePages:
         if content is None:
             self._empty(group, page)
             return
-        was = self._was[group].get(page)
-        # Held and given back unread, as pages in front of a window are: its place is the old one.
-        rank = was if was and time == NOT_YET else Rank(time, -content.tokens)
-        self.idle[group].add(page, rank)
+        self.idle[group].add(page, Rank(time, -content.tokens))
         self._open(group, page // self.small[group].ratio)
 
     def end_step(self) -> None:
-        """All decisions of a step are made."""
-        for fresh, was in zip(self._fresh, self._was, strict=True):
+        """All decisions of a step are made: what is full now is computed in it."""
+        for fresh in self._fresh:
             fresh.clear()
-            was.clear()
-
-    def refs(self, group: int, page: int) -> int:
-        """Requests that hold a page."""
-        return self._refs[group].get(page, 0)
-
-    def num_held(self, group: int) -> int:
-        """Small pages of a group that requests hold, each counted once."""
-        return len(self._refs[group]) - 1
 
     def check(self) -> None:
         """Raise InvariantError unless every page is in one state and every count is right."""
@@ -277,9 +279,8 @@ class LargePages:
             total = small.num_empty + small.num_parked + len(idle) + held
             if total != small.ratio * small.num_large:
                 raise InvariantError(f"group {group}: {total} small pages in its large ones")
-            if {page: content.key for page, content in self._content[group].items()} != {
-                page: key for key, page in self._page_of[group].items()
-            }:
+            keys = {content.key: page for page, content in self._content[group].items()}
+            if keys != self._page_of[group]:
                 raise InvariantError(f"group {group}: keys and pages do not match")
         if len(in_use) + len(self._free) != self.num_large:
             raise InvariantError("a large page is lost")

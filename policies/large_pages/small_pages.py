@@ -44,8 +44,7 @@ class SmallPages:
     @property
     def num_owned(self) -> int:
         """Empty pages that are kept for a request that runs."""
-        kept = sum(len(pages) for owner, pages in self._own.items() if owner != NULL_OWNER)
-        return kept
+        return self.num_empty - len(self._unowned) - len(self._own[NULL_OWNER])
 
     def add_large(self, large: int, owner: int) -> None:
         """Carve an empty large page for ``owner``."""

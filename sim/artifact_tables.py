@@ -11,7 +11,8 @@ is then exchanged for empty pages, which never get a key again, nor does what fo
 from dataclasses import dataclass
 
 from ..policies.base import PageGroup, Pages
-from ..policies.large_pages.artifact import ArtifactPages, expect
+from ..policies.large_pages.artifact import ArtifactPages
+from ..policies.large_pages.artifact_idle_pages import expect
 from ..policies.large_pages.artifact_rules import (
     appended_pages,
     first_block,
@@ -22,7 +23,7 @@ from ..policies.large_pages.artifact_rules import (
     table_length,
     unread_blocks,
 )
-from ..policies.large_pages.pool import Content
+from ..policies.large_pages.quota import Content
 from .prefix_keys import IntArray, PrefixKeys
 from .requests import Requests
 from .table_contract import NO_HIT, Hit

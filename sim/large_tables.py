@@ -14,7 +14,8 @@ import numpy as np
 from ..configs.errors import InvariantError
 from ..policies.base import Pages, Slack
 from ..policies.carving.lcm import LCMCarving
-from ..policies.large_pages.pool import Content, Held
+from ..policies.large_pages.pool import Held
+from ..policies.large_pages.quota import Content
 from ..policies.large_pages.rules import FOREVER, TableRules
 from .large_hits import LongestHit, longest_hit
 from .prefix_keys import IntArray, PrefixKeys
@@ -47,12 +48,15 @@ class LargePageTables:
         keys: PrefixKeys | None,
         rules: TableRules,
         *,
-        counts_steps: bool,
+        watermark: float = 0.0,
+        counts_steps: bool = False,
     ) -> None:
-        """``keys`` None: nothing is cached. ``counts_steps``: times are steps, as in the artifact.
+        """``keys`` None: nothing is cached. ``watermark``: share that every admission leaves.
 
-        Otherwise they count what was given back, which leaps do not change.
+        ``counts_steps``: times are steps, as in the artifact. Otherwise they count what was given
+        back, which leaps do not change.
         """
+        self._watermark = watermark
         self.groups = carving.groups
         self.carving = carving
         self.pool = carving.pages
@@ -337,7 +341,7 @@ class LargePageTables:
 
     def could_fit(self, slot: int, tokens: int) -> bool:
         """See Tables."""
-        return self.carving.could_fit(self.most_need(slot, tokens))
+        return self.carving.could_fit(self.most_need(slot, tokens), self._watermark)
 
     def most_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """Pages, per group, that a sequence may hold at once until it has ``tokens``.

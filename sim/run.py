@@ -109,6 +109,7 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
             setup.carving,
             TraceKeys(setup.trace) if setup.caches else None,
             table_rules(setup.policy.scheduler, config, setup.caches),
+            watermark=config.watermark if whole_prompts else 0.0,
             counts_steps=whole_prompts,
         )
         return large, _cached_meter(large) if setup.caches else UsageMeter(large)

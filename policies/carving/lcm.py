@@ -39,13 +39,13 @@ class LCMCarving(Carving):
             "nothing can be served. Use --policy vllm, a larger pool, or another --block-size."
         )
 
-    def could_fit(self, need: Pages) -> bool:
+    def could_fit(self, need: Pages, watermark: float = 0.0) -> bool:
         """See Carving. Beside the null page its large page has room for others."""
         least = sum(
             cdiv(max(0, pages - (small.ratio - 1)), small.ratio)
             for pages, small in zip(need, self.pages.small, strict=True)
         )
-        return least <= self.num_large - len(self.groups)
+        return least + int(watermark * self.num_large) <= self.num_large - len(self.groups)
 
     def fits(self, need: Pages, watermark: float = 0.0) -> bool:
         """See Carving. The watermark is counted in large pages, as in the artifact."""

@@ -15,132 +15,13 @@ kept its way, page by page and not request by request. Where it stops with an as
 methods raise InvariantError.
 """
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...configs.errors import InvariantError
-from .idle_pages import Rank
-from .pool import Content, LargePages
-from .small_pages import SmallPages
-
-NOT_YET = -1.0
-"""Time of a page that was not accessed since it was taken."""
-
-
-def expect(condition: bool, what: str) -> None:
-    """Raise InvariantError where the artifact asserts."""
-    if not condition:
-        raise InvariantError(f"Jenga's artifact asserts {what}")
-
-
-class ArtifactSmallPages(SmallPages):
-    """Small pages that stay without an owner in one list while they have one in another."""
-
-    def _forget_unowned(self, pages: set[int]) -> None:
-        """Forget nothing: the artifact does not either."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A page in the evictor's table, or marked as removed in this step."""
-
-    rank: Rank
-    key: int
-    marked: bool = False
-
-
-class ArtifactIdlePages:
-    """``Level1LRUEvictor``: unused cached pages of one group, single and by large page."""
-
-    def __init__(self, ratio: int) -> None:
-        self.ratio = ratio
-        self._count = 0
-        self._table: dict[int, _Waiting] = {}
-        self._heap: list[tuple[Rank, int]] = []
-        self._count_in: dict[int, int] = {}
-        self._large: dict[int, Rank] = {}
-        self._large_heap: list[tuple[Rank, int]] = []
-
-    def __contains__(self, page: int) -> bool:
-        return page in self._table
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def num_large(self) -> int:
-        """Large pages of which all small pages are cached."""
-        return len(self._large)
-
-    @property
-    def num_apart(self) -> int:
-        """Small pages that are not counted with a large page."""
-        return self._count - len(self._large) * self.ratio
-
-    def add(self, page: int, content: Content, time: float) -> None:
-        """Let a page wait; one without a time takes the place back that it had in this step."""
-        self._count += 1
-        if time == NOT_YET:
-            entry = self._table.get(page)
-            expect(entry is not None and entry.marked, "that a page was accessed")
-            assert entry is not None
-            expect(entry.key == content.key, "that a page has the content it had")
-            entry.marked = False
-        else:
-            entry = self._table.get(page)
-            expect(entry is None or not entry.marked, "that a page left the evictor")
-            entry = self._table[page] = _Waiting(Rank(time, -content.tokens), content.key)
-        heapq.heappush(self._heap, (entry.rank, page))
-        large = page // self.ratio
-        self._count_in[large] = self._count_in.get(large, 0) + 1
-        if self._count_in[large] == self.ratio:
-            pages = range(large * self.ratio, (large + 1) * self.ratio)
-            expect(all(each in self._table for each in pages), "that cached pages wait")
-            self._large[large] = rank = max(self._table[each].rank for each in pages)
-            heapq.heappush(self._large_heap, (rank, large))
-
-    def remove(self, page: int, *, mark: bool) -> None:
-        """Take a page out; ``mark``: it may come back in this step."""
-        self._count -= 1
-        expect(page in self._table, "that a page waits in the evictor")
-        if mark:
-            self._table[page].marked = True
-        else:
-            del self._table[page]
-        self._leave_large(page)
-
-    def _leave_large(self, page: int) -> None:
-        large = page // self.ratio
-        if self._count_in[large] == self.ratio:
-            del self._large[large]
-        self._count_in[large] -= 1
-
-    def confirm(self) -> None:
-        """The step is over: what was removed does not come back."""
-        for page in [page for page, entry in self._table.items() if entry.marked]:
-            del self._table[page]
-
-    def first_large(self) -> tuple[Rank, int] | None:
-        """The large page that goes next."""
-        heap = self._large_heap
-        while heap and self._large.get(heap[0][1]) != heap[0][0]:
-            heapq.heappop(heap)
-        return heap[0] if heap else None
-
-    def pop_small(self) -> tuple[int, int] | None:
-        """Take the page out that goes next, and its key; None if all are counted by large page."""
-        if not self.num_apart:
-            return None
-        expect(self._count > 0, "that a page is cached")
-        while True:
-            rank, page = heapq.heappop(self._heap)
-            entry = self._table.get(page)
-            if entry is not None and entry.rank == rank and not entry.marked:
-                del self._table[page]
-                self._count -= 1
-                self._leave_large(page)
-                return page, entry.key
+from .artifact_idle_pages import NOT_YET, ArtifactIdlePages, expect
+from .artifact_small_pages import ArtifactSmallPages
+from .quota import NO_LIMIT, Content, PagePool
+from .small_pages import NULL_OWNER
 
 
 @dataclass(slots=True)
@@ -151,13 +32,11 @@ class _Tracker:
     time: float = NOT_YET
 
 
-class ArtifactPages(LargePages):
+class ArtifactPages(PagePool):
     """The allocators of every group over one list of large pages.
 
     ``PrefixCachingBlockAllocator`` with ``caching``, ``NaiveBlockAllocator`` without.
     """
-
-    small_class = ArtifactSmallPages
 
     def __init__(
         self,
@@ -167,12 +46,18 @@ class ArtifactPages(LargePages):
         *,
         caching: bool,
     ) -> None:
+        super().__init__(num_large, most_large or [NO_LIMIT] * len(ratios))
         self._caching = caching
         self._tracked: tuple[dict[int, _Tracker], ...] = tuple({} for _ in ratios)
+        self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
+        self._page_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
         self._key_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
-        self.waiting = tuple(ArtifactIdlePages(ratio) for ratio in ratios)
-        super().__init__(ratios, num_large, most_large)
+        self._touched: tuple[set[int], ...] = tuple(set() for _ in ratios)
+        self.small: tuple[ArtifactSmallPages, ...] = tuple(map(ArtifactSmallPages, ratios))
+        self.waiting = tuple(map(ArtifactIdlePages, ratios))
         self._marks = False
+        for group in range(len(ratios)):
+            self.take(group, NULL_OWNER)
 
     @property
     def evictable_large(self) -> int:
@@ -244,17 +129,24 @@ class ArtifactPages(LargePages):
         if emptied is not None:
             self._free.append(emptied)
 
-    def set_key(self, group: int, page: int, content: Content) -> bool:
-        """See LargePages."""
+    def set_key(self, group: int, page: int, content: Content) -> None:
+        """A held page is full: it counts as computed from the next step on."""
         self._page_of[group][content.key] = page
         self._key_of[group][page] = content.key
-        self._fresh[group].add(page)
-        return True
+        self._touched[group].add(page)
 
     def is_computed(self, group: int, page: int) -> bool:
         """See LargePages."""
         tracker = self._tracked[group].get(page)
         return page in self.waiting[group] if tracker is None else tracker.computed
+
+    def find(self, group: int, key: int) -> int | None:
+        """See LargePages."""
+        return self._page_of[group].get(key)
+
+    def refs(self, group: int, page: int) -> int:
+        """See LargePages."""
+        return self._refs[group].get(page, 0)
 
     def hold(self, group: int, page: int) -> None:
         """See LargePages."""
@@ -266,7 +158,7 @@ class ArtifactPages(LargePages):
             self._tracked[group][page] = _Tracker(computed=True)
 
     def touch(self, group: int, page: int, time: float) -> None:
-        """See LargePages."""
+        """Note that a held page was accessed."""
         tracker = self._tracked[group].get(page)
         expect(tracker is not None, "that an accessed page is held")
         assert tracker is not None
@@ -292,11 +184,11 @@ class ArtifactPages(LargePages):
             return
         self._put(group, page)
         del self._page_of[group][content.key], self._key_of[group][page]
-        self._fresh[group].remove(page)
+        self._touched[group].remove(page)
 
     def end_step(self) -> None:
         """See LargePages."""
-        for fresh, tracked, waiting in zip(self._fresh, self._tracked, self.waiting, strict=True):
+        for fresh, tracked, waiting in zip(self._touched, self._tracked, self.waiting, strict=True):
             for page in fresh:
                 if page in tracked:
                     tracked[page].computed = True

@@ -28,7 +28,8 @@ class IdlePages:
     def __init__(self, ratio: int) -> None:
         self.ratio = ratio
         self._rank: dict[int, Rank] = {}
-        self._count: dict[int, int] = {}
+        self._pages_in: dict[int, dict[int, None]] = {}
+        self._num_in_large = 0
         self._large_rank: dict[int, Rank] = {}
         self._small_heap: list[tuple[Rank, int]] = []
         self._large_heap: list[tuple[Rank, int]] = []
@@ -47,11 +48,11 @@ class IdlePages:
     @property
     def num_apart(self) -> int:
         """Idle small pages outside of such large pages."""
-        return len(self._rank) - sum(self._count[large] for large in self._large_rank)
+        return len(self._rank) - self._num_in_large
 
     def count_in(self, large: int) -> int:
         """Idle small pages of a large page."""
-        return self._count.get(large, 0)
+        return len(self._pages_in.get(large, ()))
 
     def is_evictable(self, large: int) -> bool:
         """Whether a large page could be evicted as a whole."""
@@ -61,21 +62,23 @@ class IdlePages:
         """Let a page that nobody holds wait for a hit or its end."""
         self._rank[page] = rank
         large = page // self.ratio
-        self._count[large] = self._count.get(large, 0) + 1
+        self._pages_in.setdefault(large, {})[page] = None
         self._push(page, rank)
 
     def remove(self, page: int) -> Rank:
         """Take a page out: it is held again, or gone."""
         rank = self._rank.pop(page)
         large = page // self.ratio
-        self._count[large] -= 1
-        if not self._count[large]:
-            del self._count[large]
+        del self._pages_in[large][page]
+        if not self._pages_in[large]:
+            del self._pages_in[large]
         return rank
 
     def open_large(self, large: int) -> None:
         """All small pages of a large page are idle or empty: it can be evicted."""
-        rank = max(self._rank[page] for page in self.pages_of(large))
+        pages = self._pages_in[large]
+        rank = max(self._rank[page] for page in pages)
+        self._num_in_large += len(pages)
         self._large_rank[large] = rank
         if len(self._large_heap) > 2 * len(self._large_rank) + LEAST_HEAP:
             self._large_heap = [(rank, large) for large, rank in self._large_rank.items()]
@@ -85,6 +88,7 @@ class IdlePages:
     def close_large(self, large: int) -> None:
         """A large page cannot be evicted any more."""
         if self._large_rank.pop(large, None) is not None:
+            self._num_in_large -= len(self._pages_in[large])
             # Entries that were skipped because the page could be evicted as a whole.
             for page in self.pages_of(large):
                 self._push(page, self._rank[page])
@@ -97,8 +101,7 @@ class IdlePages:
 
     def pages_of(self, large: int) -> list[int]:
         """Idle small pages of a large page, in order."""
-        pages = range(large * self.ratio, (large + 1) * self.ratio)
-        return [page for page in pages if page in self._rank]
+        return sorted(self._pages_in[large])
 
     def first_large(self) -> tuple[Rank, int] | None:
         """The large page that goes next, with its rank."""
@@ -119,8 +122,14 @@ class IdlePages:
 
     def check(self) -> None:
         """Raise InvariantError unless the counts agree."""
-        counted: dict[int, int] = {}
+        counted: dict[int, set[int]] = {}
         for page in self._rank:
-            counted[page // self.ratio] = counted.get(page // self.ratio, 0) + 1
-        if counted != self._count or not set(self._large_rank) <= set(counted):
+            counted.setdefault(page // self.ratio, set()).add(page)
+        apart = sum(len(p) for large, p in counted.items() if large not in self._large_rank)
+        listed = {large: set(pages) for large, pages in self._pages_in.items()}
+        if (
+            counted != listed
+            or not set(self._large_rank) <= set(counted)
+            or apart != self.num_apart
+        ):
             raise InvariantError("the counts of idle small pages are wrong")

@@ -6,44 +6,20 @@ cached small page that is evicted. The second and third only as long as the call
 pages lasts, so that one group does not take what another one needs in the same call.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ...configs.errors import InvariantError
 from ...configs.specs import cdiv
 from ..base import Pages
 from .idle_pages import IdlePages, Rank
+from .quota import NO_LIMIT, Content, PagePool, Room
 from .small_pages import NULL_OWNER, SmallPages
 
-NO_LIMIT = 1 << 62
 Held = Sequence[Sequence[int]]
 """Pages per group that a request would hold beside those it takes: those of its hit."""
 
 
-class Content(NamedTuple):
-    """What a full page stores."""
-
-    key: int
-    tokens: int
-    """Of the prefix that ends with this page."""
-
-
-class Room(NamedTuple):
-    """What a need would take of the large pages."""
-
-    least: tuple[int, ...]
-    """Large pages, per group, without which the need cannot be met."""
-    available: int
-    """Large pages that are empty or can be evicted."""
-
-    @property
-    def total(self) -> int:
-        """Of all groups."""
-        return sum(self.least)
-
-
-class LargePages:
+class LargePages(PagePool):
     """Large pages of one size, and the small pages of every group in them.
 
     A small page is held by requests, or cached and idle, or empty. Nobody but ``take`` evicts.
@@ -51,29 +27,17 @@ class LargePages:
     computed from the next one on.
     """
 
-    small_class = SmallPages
-
-    def __init__(
-        self, ratios: Sequence[int], num_large: int, most_large: Sequence[int] | None = None
-    ) -> None:
-        """``ratios``: small pages per large one. ``most_large``: of a group, at most (none)."""
-        self.num_large = num_large
-        self.most_large = tuple(most_large or [NO_LIMIT] * len(ratios))
-        self.small = tuple(self.small_class(ratio) for ratio in ratios)
+    def __init__(self, ratios: Sequence[int], num_large: int) -> None:
+        """``ratios``: small pages of each group per large one."""
+        super().__init__(num_large, [NO_LIMIT] * len(ratios))
+        self.small: tuple[SmallPages, ...] = tuple(SmallPages(ratio) for ratio in ratios)
         self.idle = tuple(IdlePages(ratio) for ratio in ratios)
-        self._free = deque(range(num_large))
-        self._quota = [1] * len(ratios)
         self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
         self._page_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
         self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
         self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
         for group in range(len(ratios)):
             self.take(group, NULL_OWNER)
-
-    @property
-    def free_large(self) -> int:
-        """Empty large pages."""
-        return len(self._free)
 
     @property
     def evictable_large(self) -> int:
@@ -92,27 +56,17 @@ class LargePages:
         """Requests that hold a page."""
         return self._refs[group].get(page, 0)
 
-    def join(self, owner: int) -> None:
-        """A request begins to take pages."""
-        for small in self.small:
-            small.join(owner)
-
-    def leave(self, owner: int) -> None:
-        """A request ends; it releases its pages next."""
-        for small in self.small:
-            small.leave(owner)
-
     def room(self, need: Pages, hits: Held = ()) -> Room:
-        """What ``need`` would take now, by a request that holds ``hits`` first. Pure."""
-        available = self.free_large + self.evictable_large
-        least: list[int] = []
+        """See PagePool; ``hits`` are pages that the request would hold first."""
+        room = super().room(need)
+        if not any(hits):
+            return room
+        least, available = list[int](), room.available
         for group, (pages, small) in enumerate(zip(need, self.small, strict=True)):
-            supply = small.num_empty + self.num_apart(group)
-            if hits:
-                gained, closed = self._after_hits(group, hits[group])
-                supply += gained
-                available -= closed
+            gained, closed = self._after_hits(group, hits[group])
+            supply = small.num_empty + self.num_apart(group) + gained
             least.append(cdiv(max(0, pages - supply), small.ratio))
+            available -= closed
         return Room(tuple(least), available)
 
     def _after_hits(self, group: int, hits: Sequence[int]) -> tuple[int, int]:
@@ -125,24 +79,8 @@ class LargePages:
                 large = page // small.ratio
                 if large not in closed and idle.is_evictable(large):
                     closed.add(large)
-                    gained += idle.count_in(large) + small.parked_in(large)
+                    gained += idle.count_in(large) + small.empty_in(large)
         return gained, len(closed)
-
-    def within_limits(self, least: Sequence[int]) -> bool:
-        """Whether no group would exceed the large pages that it may have. Pure."""
-        limits = zip(least, self.small, self.most_large, strict=True)
-        return all(pages <= most - small.num_large for pages, small, most in limits)
-
-    def set_quotas(self, need: Pages) -> None:
-        """Allow the next calls of ``take`` as many large pages as ``need`` can use, or must have.
-
-        Generous if there are enough for the generous quota of all groups, as in the artifact.
-        """
-        room = self.room(need)
-        if room.total > room.available:
-            raise InvariantError("a need is served that there is no room for")
-        most = [cdiv(pages, small.ratio) for pages, small in zip(need, self.small, strict=True)]
-        self._quota = most if sum(most) <= room.available else list(room.least)
 
     def take(self, group: int, owner: int) -> int:
         """Take a small page for ``owner``, from the first of the five places that has one."""
@@ -157,7 +95,7 @@ class LargePages:
         page = small.pop_own(owner)
         if page is not None:
             return page
-        if self._quota[group] > 0 and small.num_large < self.most_large[group]:
+        if self._quota[group] > 0:
             if not self._free:
                 self._evict_large()
             self._quota[group] -= 1

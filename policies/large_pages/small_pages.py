@@ -1,171 +1,215 @@
 """The small pages of one group inside large pages: which are empty, and for whom they are kept.
 
-Numbers and orders are those of the artifact's ``small_block_id_allocator.py`` (branch
-``vllm-v0-jenga``): small page ``i`` lies in large page ``i // ratio``.
+Small page ``i`` lies in large page ``i // ratio``. A large page may hold a hundred thousand of
+them, so what it never handed out is one entry of a list, not one for each page.
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
 from ...configs.errors import InvariantError
 
 NULL_OWNER = -1
 """Owner of the large page in which the null page lies; it never leaves."""
+NOBODY = -2
+"""Owner of a large page whose request has ended."""
+
+Entries = OrderedDict[int, None]
+"""Empty pages in the order in which they are taken: a page, or ``-1 - large`` for all pages of a
+large page that were never handed out."""
+
+
+@dataclass(slots=True)
+class _Large:
+    """A large page of the group."""
+
+    owner: int
+    fresh: int
+    """First page that was never handed out; those behind it were not either."""
+    empty: int
+    """Empty pages, fresh ones included."""
+    returned: dict[int, None] = field(default_factory=dict[int, None])
+    """Empty pages that were handed out before."""
+    parked: bool = False
 
 
 class SmallPages:
     """Empty small pages of one group, by owner, and the large pages that the group was given.
 
     Every large page is associated with the request it was taken for. Empty pages are kept for that
-    request as long as it runs, first in, first out; then they have no owner.
+    request as long as it runs, first in, first out; then they have no owner and wait in the order
+    in which they lost it.
     """
 
     def __init__(self, ratio: int) -> None:
         self.ratio = ratio
         self.num_empty = 0
-        self.num_large = 0
-        self._own: dict[int, OrderedDict[int, None]] = {}
-        # A set because the artifact has one: which of its pages goes first is then the same here.
-        # Sets of integers have the same order in every run of CPython.
-        self._unowned: set[int] = set()
-        self._empty_in: dict[int, int] = {}
-        self._owner_of: dict[int, int] = {}
-        self._parked: dict[int, list[int]] = {}
+        """Empty pages that can be taken: parked ones cannot."""
+        self.num_parked = 0
+        self._own: dict[int, Entries] = {}
+        self._unowned: Entries = OrderedDict()
+        self._num_unowned = 0
+        self._num_null = 0
+        self._larges: dict[int, _Large] = {}
+        self._larges_of: dict[int, dict[int, None]] = {}
         self.join(NULL_OWNER)
 
-    def join(self, owner: int) -> None:
-        """A request begins to run."""
-        self._own[owner] = OrderedDict()
-
-    def leave(self, owner: int) -> None:
-        """A request ends: the empty pages that were kept for it have no owner from now on."""
-        for page in self._own.pop(owner):
-            self._unowned.add(page)
+    @property
+    def num_large(self) -> int:
+        """Large pages of the group."""
+        return len(self._larges)
 
     @property
     def num_owned(self) -> int:
         """Empty pages that are kept for a request that runs."""
-        return self.num_empty - len(self._unowned) - len(self._own[NULL_OWNER])
+        return self.num_empty - self._num_unowned - self._num_null
 
-    def add_large(self, large: int, owner: int) -> None:
+    def join(self, owner: int) -> None:
+        """A request begins to run."""
+        self._own[owner] = OrderedDict()
+        self._larges_of[owner] = {}
+
+    def leave(self, owner: int) -> None:
+        """A request ends: the empty pages that were kept for it have no owner from now on."""
+        for entry in self._own.pop(owner):
+            self._unowned[entry] = None
+            self._num_unowned += self._size(entry)
+        for number in self._larges_of.pop(owner):
+            self._larges[number].owner = NOBODY
+
+    def _size(self, entry: int) -> int:
+        if entry >= 0:
+            return 1
+        large = -1 - entry
+        return (large + 1) * self.ratio - self._larges[large].fresh
+
+    def _list_of(self, large: _Large) -> Entries:
+        return self._own.get(large.owner, self._unowned)
+
+    def _count(self, large: _Large, change: int) -> None:
+        """Note that ``change`` pages of a large page can be taken, or not any more."""
+        self.num_empty += change
+        if large.owner == NULL_OWNER:
+            self._num_null += change
+        elif large.owner == NOBODY:
+            self._num_unowned += change
+
+    def add_large(self, number: int, owner: int) -> None:
         """Carve an empty large page for ``owner``."""
-        pages = range(large * self.ratio, (large + 1) * self.ratio)
-        self._own[owner].update(dict.fromkeys(pages))
-        self._owner_of[large] = owner
-        self._empty_in[large] = self.ratio
-        self.num_empty += self.ratio
-        self.num_large += 1
+        large = self._larges[number] = _Large(owner, number * self.ratio, self.ratio)
+        self._own[owner][-1 - number] = self._larges_of[owner][number] = None
+        self._count(large, self.ratio)
 
     def pop_own(self, owner: int) -> int | None:
         """Take the first empty page that is kept for ``owner``, if there is one."""
-        pages = self._own[owner]
-        return self._taken(pages.popitem(last=False)[0]) if pages else None
+        return self._pop(self._own[owner])
 
     def pop_unowned(self, owner: int) -> int | None:
         """Take an empty page that nobody owns; its empty neighbours are ``owner``'s from now on."""
         if not self._unowned:
             return None
-        page = self._unowned.pop()
-        large = page // self.ratio
-        siblings = set(range(large * self.ratio, (large + 1) * self.ratio)) & self._unowned
-        self._own[owner].update(dict.fromkeys(siblings))
-        self._owner_of[large] = owner
-        self._forget_unowned(siblings)
-        return self._taken(page)
-
-    def _forget_unowned(self, pages: set[int]) -> None:
-        self._unowned -= pages
+        entry = next(iter(self._unowned))
+        number = -1 - entry if entry < 0 else entry // self.ratio
+        large = self._larges[number]
+        mine = [each for each in self._entries(number, large) if each in self._unowned]
+        self._count(large, -large.empty)
+        large.owner = owner
+        self._larges_of[owner][number] = None
+        self._count(large, large.empty)
+        for each in mine:
+            del self._unowned[each]
+            self._own[owner][each] = None
+        self._own[owner].move_to_end(entry, last=False)
+        return self._pop(self._own[owner])
 
     def pop_other(self) -> int | None:
         """Take an empty page that is kept for somebody, the longest running request first."""
-        for pages in self._own.values():
-            if pages:
-                return self._taken(pages.popitem(last=False)[0])
+        for entries in self._own.values():
+            if entries:
+                return self._pop(entries)
         return None
 
-    def _taken(self, page: int) -> int:
-        self._empty_in[page // self.ratio] -= 1
-        self.num_empty -= 1
+    def _pop(self, entries: Entries) -> int | None:
+        if not entries:
+            return None
+        entry = next(iter(entries))
+        number = -1 - entry if entry < 0 else entry // self.ratio
+        large = self._larges[number]
+        page = entry
+        if entry < 0:
+            page = large.fresh
+            large.fresh += 1
+        else:
+            del large.returned[entry]
+        if entry >= 0 or large.fresh == (number + 1) * self.ratio:
+            entries.popitem(last=False)
+        large.empty -= 1
+        self._count(large, -1)
         return page
+
+    def _entries(self, number: int, large: _Large) -> list[int]:
+        """How the empty pages of a large page are listed."""
+        fresh = large.fresh < (number + 1) * self.ratio
+        return [*([-1 - number] if fresh else []), *large.returned]
 
     def put(self, page: int) -> int | None:
         """Empty a page; returns its large page if all of that is empty now, and so gone."""
-        large = page // self.ratio
-        self._empty_in[large] += 1
-        self.num_empty += 1
-        owner = self._owner_of[large]
-        kept = self._own.get(owner)
-        if kept is None:
-            self._unowned.add(page)
-        else:
-            kept[page] = None
-        if self._empty_in[large] < self.ratio:
+        number = page // self.ratio
+        large = self._larges[number]
+        entries = self._list_of(large)
+        large.empty += 1
+        large.returned[page] = entries[page] = None
+        self._count(large, 1)
+        if large.empty < self.ratio:
             return None
-        pages = range(large * self.ratio, (large + 1) * self.ratio)
-        if kept is None:
-            self._unowned.difference_update(pages)
-        else:
-            for each in pages:
-                kept.pop(each, None)
-        del self._owner_of[large], self._empty_in[large]
-        self.num_empty -= self.ratio
-        self.num_large -= 1
-        return large
+        for entry in self._entries(number, large):
+            del entries[entry]
+        self._count(large, -self.ratio)
+        del self._larges[number]
+        if large.owner != NOBODY:
+            del self._larges_of[large.owner][number]
+        return number
 
-    def empty_in(self, large: int) -> int:
+    def empty_in(self, number: int) -> int:
         """Empty small pages of a large page of this group."""
-        return self._empty_in[large]
+        return self._larges[number].empty
 
-    def park(self, large: int) -> None:
+    def park(self, number: int) -> None:
         """Nothing in a large page is held, but some is cached: its empty pages go with it."""
-        pages = self._empty_pages(large)
-        self._parked[large] = pages
-        self.num_empty -= len(pages)
-        kept = self._own.get(self._owner_of[large])
-        for page in pages:
-            if kept is not None and page in kept:
-                del kept[page]
-            else:
-                self._unowned.discard(page)
+        large = self._larges[number]
+        entries = self._list_of(large)
+        for entry in self._entries(number, large):
+            del entries[entry]
+        self._count(large, -large.empty)
+        self.num_parked += large.empty
+        large.parked = True
 
-    def unpark(self, large: int) -> None:
+    def unpark(self, number: int) -> None:
         """A page in a parked large page is held again: its empty pages can be had."""
-        pages = self._parked.pop(large)
-        self.num_empty += len(pages)
-        kept = self._own.get(self._owner_of[large])
-        if kept is None:
-            self._unowned.update(pages)
-        else:
-            kept.update(dict.fromkeys(pages))
-
-    def parked_in(self, large: int) -> int:
-        """Empty small pages of a parked large page."""
-        return len(self._parked[large])
-
-    @property
-    def num_parked(self) -> int:
-        """Empty small pages of all parked large pages."""
-        return sum(map(len, self._parked.values()))
-
-    def _empty_pages(self, large: int) -> list[int]:
-        if not self._empty_in[large]:
-            return []
-        kept = self._own.get(self._owner_of[large], ())
-        pages = range(large * self.ratio, (large + 1) * self.ratio)
-        return [page for page in pages if page in kept or page in self._unowned]
+        large = self._larges[number]
+        large.parked = False
+        self.num_parked -= large.empty
+        self._list_of(large).update(dict.fromkeys(self._entries(number, large)))
+        self._count(large, large.empty)
 
     def check(self) -> set[int]:
         """Raise InvariantError unless the counts agree; returns the large pages of the group."""
-        counted = dict.fromkeys(self._empty_in, 0)
-        listed = [page for pages in self._own.values() for page in pages]
-        parked = [page for pages in self._parked.values() for page in pages]
-        for page in [*listed, *self._unowned, *parked]:
-            counted[page // self.ratio] += 1
-        if len({*listed, *self._unowned, *parked}) != sum(counted.values()):
-            raise InvariantError("an empty small page is in two lists")
-        if counted != self._empty_in or sum(counted.values()) != self.num_empty + len(parked):
+        listed = [entry for entries in self._own.values() for entry in entries] + [*self._unowned]
+        expected: list[int] = []
+        empty = parked = 0
+        for number, large in self._larges.items():
+            free = (number + 1) * self.ratio - large.fresh + len(large.returned)
+            if free != large.empty or free == self.ratio:
+                raise InvariantError(f"large page {number} has {free} empty small pages")
+            parked += free if large.parked else 0
+            empty += 0 if large.parked else free
+            expected += [] if large.parked else self._entries(number, large)
+        if sorted(listed) != sorted(expected):
+            raise InvariantError("an empty small page is in no list, or in two")
+        if (empty, parked) != (self.num_empty, self.num_parked):
             raise InvariantError("the counts of empty small pages are wrong")
-        if any(count == self.ratio for count in counted.values()):
-            raise InvariantError("a large page whose small pages are all empty was not given back")
-        if len(counted) != self.num_large or set(self._owner_of) != set(counted):
-            raise InvariantError("the large pages of a group are miscounted")
-        return set(counted)
+        unowned = sum(self._size(entry) for entry in self._unowned)
+        null = sum(self._size(entry) for entry in self._own[NULL_OWNER])
+        if (unowned, null) != (self._num_unowned, self._num_null):
+            raise InvariantError("the counts of empty small pages by owner are wrong")
+        return set(self._larges)

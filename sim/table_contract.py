@@ -3,7 +3,7 @@
 from array import array
 from typing import NamedTuple, Protocol
 
-from ..policies.base import PageGroup, Pages, Slack
+from ..policies.base import Moves, PageGroup, Pages, Slack
 
 
 class Hit(NamedTuple):
@@ -38,6 +38,14 @@ class Tables(Protocol):
 
     def end_step(self) -> None:
         """Called after the last decision of a step."""
+        ...
+
+    def tick(self, now_ns: int) -> Moves:
+        """See Carving.tick."""
+        ...
+
+    def due_ns(self) -> int | None:
+        """See Carving.due_ns. Pure."""
         ...
 
     def look_up(self, slot: int) -> Hit:

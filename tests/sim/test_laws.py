@@ -411,7 +411,7 @@ PRESSED = Scenario(
         "scheduling_policy": "priority",
         "scheduler_reserve_full_isl": False,
     },
-    room=1,
+    room=0,
     odd_bytes=5,
 )
 """A crowded run: every kind of layer, preemption and refusal."""

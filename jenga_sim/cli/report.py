@@ -81,8 +81,8 @@ def _counts(summary: dict[str, Any]) -> Table:
     if copies["launches"]:
         table.add_row(
             "copies",
-            f"{copies['bytes'] / 1e9:,.2f} GB moved within the pool of each GPU in "
-            f"{copies['seconds']:,.3f} s, {copies['share_of_busy_time']:.2%} of the steps' time",
+            f"{copies['bytes'] / 1e6:,.1f} MB moved within the pool of each GPU in "
+            f"{copies['seconds'] * 1e3:,.2f} ms, {copies['share_of_busy_time']:.3%} of the steps",
         )
     return table
 

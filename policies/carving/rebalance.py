@@ -208,7 +208,7 @@ class Rebalance(Carving):
         due = self.due_ns()
         if due is not None and due <= now_ns:
             self._changed_ns = now_ns
-            floors = [max(part.live, 1) + NULL_PAGES for part in self._parts]
+            floors = [part.live + NULL_PAGES for part in self._parts]
             self._resize(divide(self.pool_bytes, self.page_bytes, self._wanted, floors))
             moves, self._moves = moves.plus(self._moves), NO_MOVES
         return moves

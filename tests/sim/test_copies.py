@@ -198,11 +198,16 @@ def test_pages_are_paid_for_in_the_step_that_takes_them(fast: bool, asynchronous
 # --- two-ended -----------------------------------------------------------------------------------
 
 
+def no_time(self: AnalyticalLatency, moved_bytes: int, launches: int) -> int:
+    del self, moved_bytes, launches
+    return 0
+
+
 def test_two_ended_decides_as_ideal_does_where_copies_take_no_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Any free bytes serve anybody: it is ``ideal`` with whole pages, less the null pages."""
-    monkeypatch.setattr(AnalyticalLatency, "copy_ns", lambda *_: 0)
+    monkeypatch.setattr(AnalyticalLatency, "copy_ns", no_time)
     monkeypatch.setitem(PRESETS, "ideal", replace(PRESETS["ideal"], grouping="by_kind"))
     seen: Counter[str] = Counter()
 

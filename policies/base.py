@@ -118,6 +118,22 @@ class Slack(NamedTuple):
     """Per group: pages that nobody holds and a later request may find (none without a cache)."""
 
 
+class Moves(NamedTuple):
+    """Copies of pages within the pool that were made and not yet paid for."""
+
+    bytes: int = 0
+    """Bytes copied, each counted once; a copy reads and writes them."""
+    launches: int = 0
+    """Copy kernels."""
+
+    def plus(self, other: "Moves") -> "Moves":
+        """Both together."""
+        return Moves(self.bytes + other.bytes, self.launches + other.launches)
+
+
+NO_MOVES = Moves()
+
+
 class Carving(ABC):
     """How pages of every group come out of one pool.
 
@@ -179,6 +195,23 @@ class Carving(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise InvariantError when the books do not balance. Pure."""
+
+    def tick(self, now_ns: int) -> Moves:
+        """Do what is due at ``now_ns``; the copies made since the last call, ``take``'s included.
+
+        Asked before the first decision of every step and again after the last one. The step that is
+        launched next waits for the copies: so the step pays whose pages had to be moved for. A
+        carving that copies nothing need not know of it.
+        """
+        del now_ns
+        return NO_MOVES
+
+    def due_ns(self) -> int | None:
+        """Earliest time at which ``tick`` may do or return anything; None for never. Pure.
+
+        What holds while nothing is taken or given; no later than now while copies are not paid for.
+        """
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

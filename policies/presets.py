@@ -14,8 +14,10 @@ from ..configs.errors import ConfigError
 from .base import Carving, Grouping
 from .carving.ideal import Ideal
 from .carving.lcm import LCMCarving
+from .carving.rebalance import Rebalance
 from .carving.single import SinglePool
-from .carving.static import StaticPartition
+from .carving.static import SGLangPartition, StaticPartition
+from .carving.two_ended import TwoEnded
 from .grouping.by_kind import by_kind, by_kind_exact
 from .grouping.by_property import by_property
 from .grouping.uniform import uniform
@@ -35,6 +37,9 @@ GROUPINGS: dict[str, Grouping] = {
 CARVINGS: dict[str, CarvingFactory] = {
     "single": SinglePool,
     "static": StaticPartition,
+    "static-sglang": SGLangPartition,
+    "rebalance": Rebalance,
+    "two-ended": TwoEnded,
     "lcm": LCMCarving,
     "ideal": Ideal,
 }
@@ -102,6 +107,24 @@ PRESETS: dict[str, Policy] = {
             grouping="by_kind",
             carving="static",
             summary="one fixed part of the pool per layer kind",
+        ),
+        Policy(
+            name="static-sglang",
+            grouping="by_kind",
+            carving="static-sglang",
+            summary="SGLang 0.5: fixed parts, 0.8 tokens in windows per token in full attention",
+        ),
+        Policy(
+            name="rebalance",
+            grouping="by_kind",
+            carving="rebalance",
+            summary="TensorRT-LLM V2: parts per page size, divided anew every two minutes at most",
+        ),
+        Policy(
+            name="two-ended",
+            grouping="by_kind",
+            carving="two-ended",
+            summary="SGLang's unified memory: groups grow from both ends, pages are copied",
         ),
         Policy(
             name="lcm",

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..configs.errors import InvariantError
 from ..configs.specs import cdiv
-from ..policies.base import Pages, Slack
+from ..policies.base import NO_MOVES, Moves, Pages, Slack
 from ..policies.caching import blocks, hits, integrity, layout, sharing
 from ..policies.caching.layout import IntArray
 from ..policies.caching.rules import CacheRules
@@ -105,6 +105,15 @@ class CachedBlockTables:
     def end_step(self) -> None:
         """See Tables."""
         self.pool.end_step()
+
+    def tick(self, now_ns: int) -> Moves:
+        """See Tables. Pages stay where they are."""
+        del now_ns
+        return NO_MOVES
+
+    def due_ns(self) -> int | None:
+        """See Tables."""
+        return None
 
     def shared_pages(self, slots: Sequence[int], views: IntArray) -> IntArray:
         """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""

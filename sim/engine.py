@@ -13,7 +13,7 @@ import numpy as np
 import simpy
 
 from ..configs.errors import StalledError
-from ..policies.base import Pages, Slack
+from ..policies.base import NO_MOVES, Moves, Pages, Slack
 from ..policies.demand import live_tokens
 from .latency import LatencyModel, Prefill, StepShape
 from .leap import FIRST_STEPS, leap
@@ -67,6 +67,8 @@ class Replica:
     """Decode steps to plan at once, at most."""
     gpu_free_ns: int = 0
     """When the GPU is done with all that was launched."""
+    owed: Moves = NO_MOVES
+    """Copies within the pool that the next step to be launched waits for."""
 
     def run(self) -> None:
         """Serve everything; raises StalledError if requests wait that can never be served."""
@@ -134,15 +136,19 @@ class Replica:
 
     def _launch(self) -> InFlight | None:
         """Schedule the next step and put it on the GPU; None if nobody can be served."""
+        tables = self.scheduler.tables
+        due = tables.tick(self.now_ns)
         batch = self.scheduler.schedule()
         while batch.preempted and not batch.tokens:
             # A request that preempted itself may start again as soon as it gave its pages back.
             batch = self.scheduler.schedule()
+        # Whoever took pages that had to be emptied first waits for the copies.
+        self.owed = self.owed.plus(due).plus(tables.tick(self.now_ns))
         waiting = self.scheduler.waiting
         self.refused = batch.refused
         self.blocked_head = waiting.peek() if len(waiting) else None
         if self.check:
-            self.scheduler.tables.check()
+            tables.check()
         if not batch.tokens:
             return None
         requests, running = self.requests, self.scheduler.running
@@ -152,7 +158,9 @@ class Replica:
         rows = self.meter.rows(requests, running)
         served = np.array([slot in batch.tokens for slot in running], dtype=bool)
         shape = self._shape(batch, rows, served)
-        duration = self.latency.step_ns(shape)
+        moves, self.owed = self.owed, NO_MOVES
+        copy_ns = self.latency.copy_ns(*moves) if moves.launches else 0
+        duration = copy_ns + self.latency.step_ns(shape)
         start = max(self.now_ns, self.gpu_free_ns)
         self.gpu_free_ns = start + duration
         slack = self.slack(batch.refused)
@@ -168,6 +176,8 @@ class Replica:
                 prefill_tokens=shape.num_tokens - shape.decode_rows,
                 parts=self.parts([array[0].tolist() for array in kinds], slack),
                 slack=slack,
+                moves=moves,
+                copy_ns=copy_ns,
             )
         )
         return InFlight(batch, duration)

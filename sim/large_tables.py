@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..configs.errors import InvariantError
-from ..policies.base import Pages, Slack
+from ..policies.base import NO_MOVES, Moves, Pages, Slack
 from ..policies.carving.lcm import LCMCarving
 from ..policies.large_pages.pool import Held
 from ..policies.large_pages.quota import Content
@@ -96,6 +96,15 @@ class LargePageTables:
     def end_step(self) -> None:
         """See Tables."""
         self.pool.end_step()
+
+    def tick(self, now_ns: int) -> Moves:
+        """See Tables. Large pages never move."""
+        del now_ns
+        return NO_MOVES
+
+    def due_ns(self) -> int | None:
+        """See Tables."""
+        return None
 
     def look_up(self, slot: int) -> Hit:
         """See Tables. While nobody holds a page, a hit that stands in its own way is no hit."""

@@ -28,6 +28,9 @@ KERNEL_START_US = 1.5
 ELEMENTWISE_PASSES = 12
 """Reads and writes of the hidden vector per layer beside matrix products and attention."""
 ALLREDUCE_START_US = 8.0
+COPY_START_US = 6.7
+"""A copy kernel that the host launches and waits for: 9.6 us less the 2.9 us that the kernel itself
+runs, as NVIDIA published for a V100 ("Getting Started with CUDA Graphs", 2019)."""
 UNCERTAINTY_PCT = 15.0
 
 
@@ -65,6 +68,10 @@ class LatencyModel(Protocol):
 
     def decode_ns(self, rows: int, reads: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Durations of pure decode steps of ``rows`` requests; ``reads[i]`` as in StepShape."""
+        ...
+
+    def copy_ns(self, moved_bytes: int, launches: int) -> int:
+        """How long a step waits for copies within the pool; 0 without any."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -122,6 +129,11 @@ class AnalyticalLatency:
         total = self._per_tokens[rows] + self._per_samples[rows] + self._decode_us(rows, reads)
         return (total * 1e3 + 0.5).astype(np.int64)
 
+    def copy_ns(self, moved_bytes: int, launches: int) -> int:
+        """See LatencyModel. Every byte is read and written, at the rate of every other kernel."""
+        total = MEMORY_FACTOR * 2 * moved_bytes / self._bytes_per_us + launches * COPY_START_US
+        return int(total * 1e3 + 0.5)
+
     def describe(self) -> dict[str, Any]:
         """See LatencyModel."""
         return {
@@ -143,6 +155,7 @@ class AnalyticalLatency:
                 "kernel_start_us": KERNEL_START_US,
                 "elementwise_passes": ELEMENTWISE_PASSES,
                 "allreduce_start_us": ALLREDUCE_START_US,
+                "copy_start_us": COPY_START_US,
             },
             "step_overhead_us": self._engine.config.step_overhead_us,
             "request_overhead_us": self._engine.config.request_overhead_us,

@@ -3,8 +3,9 @@
 While everything that runs decodes and nobody can be admitted, a step only takes pages at the end
 of some tables and gives back others. A leap finds all these moments for many steps by array
 arithmetic, lets them happen in the order of the steps, and stops before the first step that would
-decide anything: a refused page, an admission, an arrival. Pages that were taken for that step
-already are simply there when it is scheduled. The result is identical to single steps.
+decide anything, or pay for anything: a refused page, an admission, an arrival, copies within the
+pool. Pages that were taken for that step already are simply there when it is scheduled. The result
+is identical to single steps.
 
 With async scheduling one batch is on the GPU while the next is scheduled: a leap starts and ends
 with such a batch in flight, and the tokens that come out in it are those of one step earlier.
@@ -109,7 +110,7 @@ def _plan(replica: "Replica", in_flight_ns: int | None) -> Plan | None:
     rows = _rows(replica, slots, text, steps, in_flight=0 if in_flight_ns is None else 1)
     durations = replica.latency.decode_ns(len(slots), _reads(replica, rows))
     plan = Plan(slots, rows, durations, in_flight_ns)
-    steps = _steps_before_arrival(replica, plan)
+    steps = _steps_before_change(replica, plan)
     return Plan(slots, _cut(rows, steps), durations[:steps], in_flight_ns)
 
 
@@ -135,14 +136,17 @@ def _settled_ns(plan: Plan, steps: int) -> list[int]:
     return [plan.in_flight_ns, *durations[:-1]]
 
 
-def _steps_before_arrival(replica: "Replica", plan: Plan) -> int:
-    """Steps that are scheduled before the next request arrives."""
-    if replica.next_arrival >= len(replica.requests):
+def _steps_before_change(replica: "Replica", plan: Plan) -> int:
+    """Steps that are scheduled before the next request arrives and the carving wants to act."""
+    limit = replica.scheduler.tables.due_ns()
+    if replica.next_arrival < len(replica.requests):
+        arrival = replica.requests.arrival_ns[replica.next_arrival]
+        limit = arrival if limit is None else min(arrival, limit)
+    if limit is None:
         return plan.steps
     settled = np.array(_settled_ns(plan, plan.steps), dtype=np.int64)
     scheduled = replica.now_ns + np.cumsum(settled) - settled
-    arrival = replica.requests.arrival_ns[replica.next_arrival]
-    return int(np.searchsorted(scheduled, arrival, side="left"))
+    return int(np.searchsorted(scheduled, limit, side="left"))
 
 
 def _rows(
@@ -213,6 +217,7 @@ def _move_pages(replica: "Replica", plan: Plan) -> list[Moment]:
     changed, freeing = _changes(replica, plan)
     moments: list[Moment] = []
     moment = _moment(replica)
+    due = scheduler.tables.due_ns()
     done = plan.steps
     for step, positions in changed:
         moments.extend([moment] * (step - len(moments)))
@@ -221,7 +226,8 @@ def _move_pages(replica: "Replica", plan: Plan) -> list[Moment]:
         scheduler.tables.end_step()
         # A page that was taken may have been cached: a shorter hit can need fewer pages.
         asks = step in freeing or scheduler.tables.keyed
-        if not moved or (asks and scheduler.would_admit()):
+        if not moved or (asks and scheduler.would_admit()) or scheduler.tables.due_ns() != due:
+            # Also where pages were copied: the step by itself finds them in place, and pays.
             done = step
             break
         moment = _moment(replica)

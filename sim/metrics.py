@@ -30,6 +30,7 @@ FORMULAS = {
     "throughput": "finished requests, or tokens, / (last token - first arrival)",
     "batch size": "requests served in a step, over all steps",
     "memory": "share of the KV pool, weighted by time, idle time included",
+    "copies": "pages moved within the pool; a step that needs their place waits for them",
     "waste": "(dead + padding + internal + external) / bytes held",
 }
 
@@ -124,6 +125,12 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
         "batch_size": _batch_size(recorder),
         "num_steps": recorder.num_steps,
         "busy_share": _ratio(recorder.busy_ns, recorder.observed_ns),
+        "copies": {
+            "bytes": recorder.moves.bytes,
+            "launches": recorder.moves.launches,
+            "seconds": recorder.copy_ns / 1e9,
+            "share_of_busy_time": _ratio(recorder.copy_ns, recorder.busy_ns),
+        },
         **memory_figures(recorder),
     }
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..configs.errors import InvariantError
-from ..policies.base import MemoryUsage, Slack
+from ..policies.base import NO_MOVES, MemoryUsage, Moves, Slack
 from .usage import PARTS, memory_usage
 
 MAX_SAMPLES = 4096
@@ -29,6 +29,10 @@ class StepRecord(NamedTuple):
     parts: list[list[int]]
     """Bytes per part (order of ``PARTS``) and layer kind."""
     slack: Slack
+    moves: Moves = NO_MOVES
+    """Copies within the pool that the step waited for."""
+    copy_ns: int = 0
+    """Part of ``duration_ns`` that they took."""
 
 
 class Sample(NamedTuple):
@@ -55,6 +59,8 @@ class Recorder:
         self.batch_sizes: Counter[int] = Counter()
         self.itl_ns: Counter[int] = Counter()
         """Gaps between consecutive tokens of a request, pooled over all requests."""
+        self.moves = NO_MOVES
+        self.copy_ns = 0
         self.peak_needed = 0
         self.samples: list[Sample] = []
         self._stride = 1
@@ -63,6 +69,9 @@ class Recorder:
         """Add one step."""
         self._hold(record.parts, record.slack, record.duration_ns)
         self.busy_ns += record.duration_ns
+        if record.moves.launches:
+            self.moves = self.moves.plus(record.moves)
+            self.copy_ns += record.copy_ns
         self.num_tokens += record.tokens
         self.num_prefill_tokens += record.prefill_tokens
         self.batch_sizes[record.served] += 1

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..policies.base import PageGroup, Pages, Slack
+from ..policies.base import Moves, PageGroup, Pages, Slack
 
 IntArray = npt.NDArray[np.int64]
 
@@ -44,6 +44,14 @@ class Tables(Protocol):
 
     def end_step(self) -> None:
         """Called after the last decision of a step."""
+        ...
+
+    def tick(self, now_ns: int) -> Moves:
+        """See Carving.tick."""
+        ...
+
+    def due_ns(self) -> int | None:
+        """See Carving.due_ns. Pure."""
         ...
 
     def look_up(self, slot: int) -> Hit:

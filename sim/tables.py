@@ -8,7 +8,7 @@ from array import array
 
 from ..configs.errors import InvariantError
 from ..configs.specs import STATE_KINDS
-from ..policies.base import Carving, PageGroup, Pages, Slack
+from ..policies.base import Carving, Moves, PageGroup, Pages, Slack
 from ..policies.demand import admission_pages, demand, expired, most_pages
 from .requests import Requests, Status
 from .table_contract import NO_HIT, Hit, growth_classes
@@ -47,6 +47,14 @@ class BlockTables:
 
     def end_step(self) -> None:
         """See Tables."""
+
+    def tick(self, now_ns: int) -> Moves:
+        """See Tables."""
+        return self.carving.tick(now_ns)
+
+    def due_ns(self) -> int | None:
+        """See Tables."""
+        return self.carving.due_ns()
 
     def look_up(self, slot: int) -> Hit:
         """See Tables. Nothing is cached."""

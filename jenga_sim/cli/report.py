@@ -77,6 +77,13 @@ def _counts(summary: dict[str, Any]) -> Table:
     )
     table.add_row("duration", f"{summary['duration']:,.1f} s in {summary['num_steps']:,} steps")
     table.add_row("hit rate", _hits(summary))
+    copies = summary["copies"]
+    if copies["launches"]:
+        table.add_row(
+            "copies",
+            f"{copies['bytes'] / 1e6:,.1f} MB moved within the pool of each GPU in "
+            f"{copies['seconds'] * 1e3:,.2f} ms, {copies['share_of_busy_time']:.3%} of the steps",
+        )
     return table
 
 

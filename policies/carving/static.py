@@ -1,36 +1,32 @@
 """Static partition: every group has its own part of the pool, fixed at start.
 
-The baseline of Jenga's artifact (``--static-partition``): the share of a group is its page bytes,
-halved for kinds whose cache is bounded (windows and states).
+``StaticPartition`` is the baseline of Jenga's artifact (``--static-partition``),
+``SGLangPartition`` what SGLang 0.5.23 does unless ``--enable-unified-memory`` is set: they differ
+in the sizes of the parts alone (``splits.py``). Wasted is what a part has left while another is
+full, and the remainders.
+
+SGLang keeps its padding slot beside each pool; here it is a null page of the part, as elsewhere.
 """
 
-from fractions import Fraction
+from typing import ClassVar
 
 from ...configs.errors import ConfigError, InvariantError
-from ...configs.specs import Kind
 from ..base import Carving, PageGroup, Pages, Slack
 from .counted import Counted
+from .splits import Split, by_page_bytes, by_tokens
 
 NULL_PAGES = 1
-_GROWING: tuple[Kind, ...] = ("full", "cross")
-
-
-def share_weight(group: PageGroup) -> Fraction:
-    """Weight of a group: 1 for kinds that grow with the sequence, 1/2 for bounded ones."""
-    return Fraction(1) if group.kind in _GROWING else Fraction(1, 2)
 
 
 class StaticPartition(Carving):
     """One pool per group; memory that one group lacks cannot come from another."""
 
+    split: ClassVar[Split] = staticmethod(by_page_bytes)
+    """How large the parts are."""
+
     def __init__(self, groups: tuple[PageGroup, ...], pool_bytes: int) -> None:
         super().__init__(groups, pool_bytes)
-        weights = [share_weight(group) * group.page_bytes for group in groups]
-        total = sum(weights)
-        self.num_pages = tuple(
-            int(pool_bytes * weight / total) // group.page_bytes
-            for group, weight in zip(groups, weights, strict=True)
-        )
+        self.num_pages = type(self).split(groups, pool_bytes)
         for group, count in zip(groups, self.num_pages, strict=True):
             if count <= NULL_PAGES:
                 raise ConfigError(
@@ -101,3 +97,9 @@ class StaticPartition(Carving):
                     f"group {self.groups[index].name}: {used} used + {free} free + {NULL_PAGES} "
                     f"null are not {self.num_pages[index]} pages"
                 )
+
+
+class SGLangPartition(StaticPartition):
+    """The parts of SGLang: fixed ratios of tokens, and of bytes for states."""
+
+    split: ClassVar[Split] = staticmethod(by_tokens)

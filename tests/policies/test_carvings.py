@@ -10,11 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from jenga_sim.configs.errors import ConfigError, InvariantError
 from jenga_sim.configs.specs import Kind
-from jenga_sim.policies.base import Carving, Content, PageGroup, Slack
+from jenga_sim.policies.base import NO_MOVES, Carving, Content, PageGroup, Slack
 from jenga_sim.policies.carving.ideal import Ideal
 from jenga_sim.policies.carving.lcm import LCMCarving
+from jenga_sim.policies.carving.rebalance import Rebalance
 from jenga_sim.policies.carving.single import SinglePool
-from jenga_sim.policies.carving.static import StaticPartition
+from jenga_sim.policies.carving.static import SGLangPartition, StaticPartition
+from jenga_sim.policies.carving.two_ended import TwoEnded
 from jenga_sim.policies.presets import CARVINGS
 from tests.sim.strategies import examples, smallest_pool
 
@@ -37,8 +39,8 @@ def page_group(index: int, page_bytes: int, kind: Kind = "full") -> PageGroup:
 
 
 @st.composite
-def page_groups(draw: st.DrawFn, *, equal: bool) -> tuple[PageGroup, ...]:
-    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+def page_groups(draw: st.DrawFn, *, equal: bool, most: int = 3) -> tuple[PageGroup, ...]:
+    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=most))
     sizes = sizes[:1] * len(sizes) if equal else sizes
     kinds = st.sampled_from(cast(list[Kind], ["full", "sliding_window", "mamba"]))
     return tuple(page_group(index, size, draw(kinds)) for index, size in enumerate(sizes))
@@ -49,11 +51,12 @@ class Conformance(RuleBasedStateMachine):
 
     make: Callable[[tuple[PageGroup, ...], int], Carving]
     equal_pages = False
+    most_groups = 3
     leaves_watermark = True
 
     @initialize(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        self.groups = data.draw(page_groups(equal=self.equal_pages))
+        self.groups = data.draw(page_groups(equal=self.equal_pages, most=self.most_groups))
         one_each = [1] * len(self.groups)
         least = smallest_pool(type(self).make, self.groups, one_each)
         pool = least + data.draw(st.integers(0, 3 * least)) + data.draw(st.integers(0, 80))
@@ -191,6 +194,60 @@ class StaticMachine(Conformance):
     make = StaticPartition
 
 
+class SGLangMachine(Conformance):
+    make = SGLangPartition
+
+
+class TwoEndedMachine(Conformance):
+    """Up to four groups, of which two float."""
+
+    make = TwoEnded
+    most_groups = 4
+
+    @invariant()
+    def nothing_is_stranded(self) -> None:
+        if hasattr(self, "carving"):
+            assert not any(self.carving.slack((9,) * len(self.groups)).external)
+
+    @rule()
+    def pay(self) -> None:
+        due = self.carving.due_ns()
+        moves = self.carving.tick(0)
+        assert (due == 0) == (moves.launches > 0) == (moves.bytes > 0)
+        assert self.carving.due_ns() is None
+        assert self.carving.tick(0) == NO_MOVES
+
+
+class Restless(Rebalance):
+    """Divides the pool anew as often as it may."""
+
+    min_samples = 2
+    update_interval = 1
+    cooldown_ns = 3
+    decay = 0.5
+
+
+class RebalanceMachine(Conformance):
+    make = Restless
+    leaves_watermark = False  # a share of each part, and the parts change
+    now = 0
+
+    @rule(later=st.integers(0, 4))
+    def divide_anew(self, later: int) -> None:
+        self.now += later
+        due, before = self.carving.due_ns(), self.observe()
+        free = self.carving.free_pages()
+        self.carving.tick(self.now)
+        if due is None or due > self.now:
+            assert self.observe() == before
+        if free != self.carving.free_pages():
+            assert due is not None
+            assert due <= self.now
+            self.refused.clear()
+        after = self.carving.due_ns()
+        assert after is None or after > self.now
+
+
 class IdealMachine(Conformance):
     make = Ideal
 
@@ -240,12 +297,16 @@ def machine(of: type[Conformance], count: int) -> Any:
 
 TestSingle = machine(SingleMachine, 60)
 TestStatic = machine(StaticMachine, 60)
+TestSGLangPartition = machine(SGLangMachine, 60)
+TestTwoEnded = machine(TwoEndedMachine, 200)
+TestRebalance = machine(RebalanceMachine, 200)
 TestIdeal = machine(IdealMachine, 60)
 TestLCM = machine(LCMMachine, 200)
 
 
 def test_every_carving_of_the_presets_is_tested() -> None:
     tested: set[object] = {SinglePool, StaticPartition, Ideal, LCMCarving}
+    tested |= {SGLangPartition, TwoEnded, Rebalance}
     assert set(CARVINGS.values()) == tested
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.configs.specs import KVCacheSpec, LayerSpec
+from jenga_sim.policies.base import NO_MOVES
 from jenga_sim.policies.grouping.contents import label_of
 from jenga_sim.policies.presets import PRESETS
 from jenga_sim.sim.recorder import StepRecord
@@ -368,6 +369,37 @@ def test_with_one_kind_lcm_decides_as_a_single_pool_does(kind: str, policy: str)
     enough(seen, "preempted", 0.1)
 
 
+@pytest.mark.parametrize("policy", ["static", "static-sglang", "rebalance", "two-ended"])
+@pytest.mark.parametrize(("kind", "single"), [("full", "paged"), ("sliding_window", "vllm")])
+def test_with_one_kind_every_partition_is_the_whole_pool(
+    kind: str, single: str, policy: str
+) -> None:
+    """Law 7 for policies with one null page per part: they decide exactly as a single pool does."""
+    seen: Counter[str] = Counter()
+
+    @examples(20)
+    @given(scenario=scenarios(), layers=layer_mixes((kind,), most=1))  # type: ignore[arg-type]
+    def holds(scenario: Scenario, layers: tuple[LayerSpec, ...]) -> None:
+        scenario = replace(scenario, layers=layers)
+        if policy == "two-ended":
+            # Its watermark is in bytes, theirs in pages.
+            scenario = replace(scenario, engine={**scenario.engine, "watermark": 0.0})
+        pool = pool_bytes(scenario, PRESETS[single])
+        expected, found = (run_of(scenario, each, pool=pool) for each in (single, policy))
+        assert expected is not None
+        assert found is not None
+        assert expected.decisions == found.decisions
+        assert [record.parts for record in expected.recorder.records] == [
+            record.parts for record in found.recorder.records
+        ]
+        assert found.recorder.moves == NO_MOVES
+        seen["runs"] += 1
+        seen["preempted"] += bool(expected.preemptions)
+
+    holds()
+    enough(seen, "preempted", 0.1)
+
+
 def block_specs(scenario: Scenario) -> tuple[KVCacheSpec, ...]:
     return scenario.model.kv_cache_specs(block_size=scenario.engine["block_size"])
 
@@ -411,7 +443,7 @@ PRESSED = Scenario(
         "scheduling_policy": "priority",
         "scheduler_reserve_full_isl": False,
     },
-    room=1,
+    room=0,
     odd_bytes=5,
 )
 """A crowded run: every kind of layer, preemption and refusal."""

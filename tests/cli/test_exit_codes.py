@@ -102,8 +102,8 @@ CONFIGURATION = {
         r"policy\.gruping: unknown choice.*grouping",
     ),
     "policy choice": (
-        ["TRACE", "--set", "policy.carving=buddy"],
-        r"policy\.carving: 'buddy' is none of ideal, lcm, single, static",
+        ["TRACE", "--set", "policy.carving=slab"],
+        r"policy\.carving: 'slab' is none of .*ideal, lcm, single, static",
     ),
     "section": (["TRACE", "--set", "max_num_seqs=3"], r"write engine\.NAME=VALUE"),
     "no value": (["TRACE", "--set", "engine.watermark"], r"write engine\.NAME=VALUE"),

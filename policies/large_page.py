@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..configs.specs import cdiv
 from .base import PageGroup
-from .page_shapes import expected_waste, reshaped, tiling_shapes
+from .page_shapes import LENGTHS, expected_waste, reshaped, tiling_shapes
 from .page_sizes import divisibility_chain
 
 MOST_SHARE = 0.01
@@ -16,9 +16,7 @@ for each kind, so a hundred requests could not be served at once."""
 Groups = Sequence[PageGroup]
 
 
-def large_page_warning(
-    groups: Groups, pool_bytes: int, num_large: int, others: Mapping[str, Groups]
-) -> list[str]:
+def large_page_warning(groups: Groups, pool_bytes: int, others: Mapping[str, Groups]) -> list[str]:
     """At most one warning. ``others``: further policies to compare with, and their groups."""
     large = _large(groups)
     if large <= MOST_SHARE * pool_bytes:
@@ -28,8 +26,9 @@ def large_page_warning(
     advice = f" Better: {better}" if better else ""
     return [
         f"the large page, lcm({sizes}) = {large:,} bytes, is {_percent(large / pool_bytes)} of the "
-        f"pool, which holds {num_large}; a request alone is expected to waste "
-        f"{_percent(expected_waste(groups))} of what it holds.{advice}"
+        f"pool, which holds {_num_large(groups, pool_bytes)}; a request alone is expected to waste "
+        f"{_percent(expected_waste(groups))} of what it holds (mean over {_lengths()} tokens)."
+        f"{advice}"
     ]
 
 
@@ -67,8 +66,13 @@ def _large(groups: Groups) -> int:
 
 
 def _has_room(groups: Groups, pool_bytes: int) -> bool:
-    """Whether there are large pages beside the null pages, as ``carving/lcm.py`` counts both."""
-    return cdiv(pool_bytes, _large(groups)) - 1 > len(groups)
+    """Whether there are large pages beside the null pages, of which each group has one."""
+    return _num_large(groups, pool_bytes) > len(groups)
+
+
+def _num_large(groups: Groups, pool_bytes: int) -> int:
+    """Large pages of a pool, as ``carving/lcm.py`` counts them."""
+    return cdiv(pool_bytes, _large(groups)) - 1
 
 
 def _padded(groups: Groups) -> dict[str, tuple[PageGroup, ...]]:
@@ -85,6 +89,11 @@ def _padded(groups: Groups) -> dict[str, tuple[PageGroup, ...]]:
         ),
         "lcm-blocks": reshaped(plain, tiling_shapes(plain)),
     }
+
+
+def _lengths() -> str:
+    *most, last = (f"{tokens:,}" for tokens in LENGTHS)
+    return f"{', '.join(most)} and {last}"
 
 
 def _percent(share: float) -> str:

@@ -180,7 +180,7 @@ def _policy_warnings(
         )
     if isinstance(carving, LCMCarving):
         others = _vllm_groups(model, engine)
-        warnings += large_page_warning(groups, carving.pool_bytes, carving.num_large, others)
+        warnings += large_page_warning(groups, carving.pool_bytes, others)
     return warnings
 
 

@@ -92,6 +92,11 @@ CONFIGURATION = {
         "--kv-bytes and --num-gpu-blocks and --vllm-log",
     ),
     "pool too small": (["TRACE", "--kv-bytes", "1KiB"], "1,024 bytes.*--block-size"),
+    "large page": (
+        ["TRACE", "--model", "bamba-9b", "--policy", "lcm"],
+        r"lcm\(mamba2 62,287,360, full 196,608\) = 23,918,346,240 bytes; the pool of [\d,]+ bytes "
+        r"holds 2, and 2 are null.*--policy lcm-blocks \(a large page of 2,162,688 bytes",
+    ),
     "no log": (["TRACE", "--vllm-log", "no.log"], r"--vllm-log no\.log: No such file"),
     "engine setting": (
         ["TRACE", "--set", "engine.max_num_seq=3"],

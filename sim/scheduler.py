@@ -33,6 +33,10 @@ class SchedulerConfig:
     """Tokens between recurrent states that are cached; 0 where none are."""
     state_hash_size: int = 0
     """Tokens between places where a hit may end inside such a block; 0 where it may not."""
+    restart_alone: bool = False
+    """Not vLLM's: a request that is refused a page though nobody else runs starts again with nobody
+    beside it. Where pages have several sizes its own may lie scattered among those of requests that
+    have left, and beside the same requests it would be refused for ever."""
 
     @property
     def concurrent_batches(self) -> int:
@@ -78,10 +82,7 @@ class Scheduler:
             PriorityQueue(requests.priority) if by_priority else FCFSQueue()
         )
         self.alone: int | None = None
-        """A request that was refused a page though nobody else ran: it starts again, and nobody
-        beside it until it is done. Its pages lay among those of requests that had left; beside the
-        same requests it would be refused for ever. With pages of one size, as in vLLM, this never
-        happens: what fits the empty pool is there."""
+        """The request that nobody is admitted beside until it is done: see ``restart_alone``."""
 
     @property
     def has_requests(self) -> bool:
@@ -122,7 +123,8 @@ class Scheduler:
                 budget += batch.tokens.pop(victim, 0)
                 self._preempt(victim, batch)
                 if victim == slot:
-                    self.alone = self.alone if self.running else slot
+                    if self.config.restart_alone and not self.running:
+                        self.alone = slot
                     break
             if self.requests.status[slot] == Status.RUNNING:
                 batch.tokens[slot] = new

@@ -59,7 +59,7 @@ class PageGroup:
     window: int = 0
     source: TokenSource = "text"
     pages_per_block: int = 1
-    """More than one where a state is larger than a page."""
+    """More than one where a page is smaller than what one block stores for all the layers."""
     spec: KVCacheSpec | None = None
     """The cache of its first layer as it was grouped; None where the grouping has no such thing."""
 
@@ -80,8 +80,8 @@ class PageGroup:
 
     @property
     def padding_bytes(self) -> int:
-        """Bytes of one page that nothing can ever fill."""
-        return self.page_bytes - self.content_bytes if self.pages_per_block == 1 else 0
+        """Bytes of one block's pages that nothing can ever fill."""
+        return self.page_bytes * self.pages_per_block - self.content_bytes
 
     def capacity_bytes(self, content: Content) -> int:
         """Bytes that one full block stores for ``content``."""

@@ -60,16 +60,16 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
     Kinds that recycle pages are capped by what they hold at most at once
     (``max_admission_blocks_per_request``); ``limit`` is the model's longest sequence.
     """
-    pages = demand(group, text, cross)
+    pages, each = demand(group, text, cross), group.pages_per_block
     if group.is_aligned:
         # The state that is written and the one before it.
-        return min(pages, 2) + group.speculative_pages
+        return min(pages, 2 * each) + group.speculative_pages * each
     if group.kind == "sliding_window":
         held = min(group.window - 1 + max_in_flight, limit)
-        return min(pages, cdiv(held, group.block_size) + 1)
+        return min(pages, (cdiv(held, group.block_size) + 1) * each)
     if group.kind == "chunked_local":
         held = min(group.window + max_in_flight, limit)
-        return min(pages, cdiv(held, group.block_size))
+        return min(pages, cdiv(held, group.block_size) * each)
     return pages
 
 
@@ -83,9 +83,10 @@ def most_pages(
     """
     pages = admission_pages(group, text, cross, max_in_flight, limit)
     if group.kind == "chunked_local" and group.window % group.block_size:
-        return min(demand(group, text, cross), pages + 1)
+        return min(demand(group, text, cross), pages + group.pages_per_block)
     if group.is_aligned:
-        return min(demand(group, text, cross), 1 + batches) + group.speculative_pages
+        states = min(demand(group, text, cross), (1 + batches) * group.pages_per_block)
+        return states + group.speculative_pages * group.pages_per_block
     return pages
 
 

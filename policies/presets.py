@@ -12,14 +12,20 @@ from typing import Any
 
 from ..configs.errors import ConfigError
 from .base import Carving, Grouping
+from .carving.buddy import Buddy
 from .carving.ideal import Ideal
 from .carving.lcm import LCMCarving
 from .carving.rebalance import Rebalance
 from .carving.single import SinglePool
 from .carving.static import SGLangPartition, StaticPartition
 from .carving.two_ended import TwoEnded
+from .grouping.buddy import buddy_bytes, buddy_layers
 from .grouping.by_kind import by_kind, by_kind_exact
 from .grouping.by_property import by_property
+from .grouping.gcd_page import gcd_page
+from .grouping.lcm_blocks import lcm_blocks
+from .grouping.max_page import max_page
+from .grouping.pad_lcm import pad_lcm
 from .grouping.uniform import uniform
 from .grouping.vllm import vllm, vllm_nohybrid
 from .retention import NAMES, parse_retention
@@ -31,6 +37,12 @@ GROUPINGS: dict[str, Grouping] = {
     "by_kind": by_kind,
     "by_kind_exact": by_kind_exact,
     "by_property": by_property,
+    "max_page": max_page,
+    "gcd_page": gcd_page,
+    "buddy_layers": buddy_layers,
+    "buddy_bytes": buddy_bytes,
+    "pad_lcm": pad_lcm,
+    "lcm_blocks": lcm_blocks,
     "vllm": vllm,
     "vllm_nohybrid": vllm_nohybrid,
 }
@@ -41,6 +53,7 @@ CARVINGS: dict[str, CarvingFactory] = {
     "rebalance": Rebalance,
     "two-ended": TwoEnded,
     "lcm": LCMCarving,
+    "buddy": Buddy,
     "ideal": Ideal,
 }
 
@@ -140,6 +153,42 @@ PRESETS: dict[str, Policy] = {
             scheduler="v0",
             retention="dense",
             summary="Jenga's artifact: lcm under a scheduler that computes whole prompts first",
+        ),
+        Policy(
+            name="pad-lcm",
+            grouping="pad_lcm",
+            carving="lcm",
+            summary="Jenga's large pages, larger pages padded to multiples of smaller ones",
+        ),
+        Policy(
+            name="lcm-blocks",
+            grouping="lcm_blocks",
+            carving="lcm",
+            summary="Jenga's large pages, blocks shaped and padded to tile a small one",
+        ),
+        Policy(
+            name="max-page",
+            grouping="max_page",
+            carving="single",
+            summary="every kind's page padded to the largest (Jenga's baseline Max Page)",
+        ),
+        Policy(
+            name="gcd-page",
+            grouping="gcd_page",
+            carving="single",
+            summary="blocks in pages of the kinds' common divisor: no kernel can read them",
+        ),
+        Policy(
+            name="buddy-layers",
+            grouping="buddy_layers",
+            carving="buddy",
+            summary="buddy allocator, a kind's layers filled up to a power of two",
+        ),
+        Policy(
+            name="buddy-bytes",
+            grouping="buddy_bytes",
+            carving="buddy",
+            summary="buddy allocator, pages the smallest one times a power of two",
         ),
         Policy(
             name="ideal",

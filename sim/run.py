@@ -83,6 +83,8 @@ def make_replica(
         priority=trace.priority.tolist(),
     )
     config = scheduler_config(engine, setup.policy.scheduler)
+    # vLLM's own cache is left as it is: recordings of vLLM show such restarts beside others.
+    config = replace(config, restart_alone=setup.cache is None)
     if setup.cache is not None:
         config = replace(config, **setup.cache.state_blocks())
     tables, meter = _memory(setup, requests, config)

@@ -33,6 +33,10 @@ class SchedulerConfig:
     """Tokens between recurrent states that are cached; 0 where none are."""
     state_hash_size: int = 0
     """Tokens between places where a hit may end inside such a block; 0 where it may not."""
+    restart_alone: bool = False
+    """Not vLLM's: a request that is refused a page though nobody else runs starts again with nobody
+    beside it. Where pages have several sizes its own may lie scattered among those of requests that
+    have left, and beside the same requests it would be refused for ever."""
 
     @property
     def concurrent_batches(self) -> int:
@@ -77,6 +81,8 @@ class Scheduler:
         self.waiting: WaitingQueue = (
             PriorityQueue(requests.priority) if by_priority else FCFSQueue()
         )
+        self.alone: int | None = None
+        """The request that nobody is admitted beside until it is done: see ``restart_alone``."""
 
     @property
     def has_requests(self) -> bool:
@@ -117,6 +123,8 @@ class Scheduler:
                 budget += batch.tokens.pop(victim, 0)
                 self._preempt(victim, batch)
                 if victim == slot:
+                    if self.config.restart_alone and not self.running:
+                        self.alone = slot
                     break
             if self.requests.status[slot] == Status.RUNNING:
                 batch.tokens[slot] = new
@@ -162,10 +170,15 @@ class Scheduler:
         config, requests = self.config, self.requests
         passed_over: list[int] = []
         while budget > 0 and len(self.waiting) and len(self.running) < config.max_num_seqs:
-            slot = self.waiting.peek()
+            slot = self._next()
+            if slot is None:
+                break
             if requests.stale[slot] > 0:
                 # Its output from before the preemption is still in flight.
-                passed_over.append(self.waiting.pop())
+                self._leave_queue(slot)
+                passed_over.append(slot)
+                if slot == self.alone:
+                    break
                 continue
             hit = self.tables.look_up(slot)
             requests.junction[slot] = hit.junction
@@ -177,7 +190,7 @@ class Scheduler:
                 break
             if not self.tables.allocate(slot, new, hit):
                 raise InvariantError("the carving says that pages fit and then refuses them")
-            self.waiting.pop()
+            self._leave_queue(slot)
             requests.status[slot] = Status.RUNNING
             self.running.append(slot)
             self._count_hit(slot, hit.tokens)
@@ -186,6 +199,19 @@ class Scheduler:
             budget -= new
         for slot in reversed(passed_over):
             self.waiting.prepend(slot)
+
+    def _next(self) -> int | None:
+        """The waiting request to be admitted next, if any may be. Pure."""
+        if self.alone is None:
+            return self.waiting.peek()
+        return self.alone if self.requests.status[self.alone] == Status.WAITING else None
+
+    def _leave_queue(self, slot: int) -> None:
+        """Remove the request that ``_next`` named."""
+        if self.alone is None:
+            self.waiting.pop()
+        else:
+            self.waiting.remove(slot)
 
     def _count_hit(self, slot: int, tokens: int) -> None:
         """Start a request behind the tokens that are cached."""
@@ -213,7 +239,9 @@ class Scheduler:
         full = len(self.running) >= self.config.max_num_seqs
         if full or budget <= 0 or not len(self.waiting):
             return False
-        slot = self.waiting.peek()
+        slot = self._next()
+        if slot is None:
+            return False
         hit = self.tables.look_up(slot)
         new = self._first_chunk(slot, hit, budget, self.config.long_prefill_token_threshold)
         return new > 0 and self.lacking(slot, hit, new) is None
@@ -290,4 +318,5 @@ class Scheduler:
         else:
             self.waiting.remove(slot)
         self.requests.status[slot] = Status.FINISHED
+        self.alone = None if slot == self.alone else self.alone
         self.tables.free(slot)

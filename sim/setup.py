@@ -13,6 +13,8 @@ from ..policies.base import Carving, GroupingContext, PageGroup
 from ..policies.caching.rules import CacheRules, cache_rules
 from ..policies.carving.lcm import LCMCarving
 from ..policies.grouping.by_property import STATE_CHUNK
+from ..policies.grouping.vllm import vllm
+from ..policies.large_page import large_page_warning
 from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
@@ -176,7 +178,19 @@ def _policy_warnings(
             f"the longest that does has {longest:,}. Longer ones are rejected here; vLLM would "
             "refuse to start (lower --max-model-len, or give it more memory)"
         )
+    if isinstance(carving, LCMCarving):
+        others = _vllm_groups(model, engine)
+        warnings += large_page_warning(groups, carving.pool_bytes, others)
     return warnings
+
+
+def _vllm_groups(model: ModelSpec, engine: ResolvedEngine) -> dict[str, tuple[PageGroup, ...]]:
+    """The groups of the policy ``vllm``, to compare with; none where vLLM refuses the model."""
+    context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
+    try:
+        return {"vllm": vllm(layer_specs(model, engine, aligned=True), context)}
+    except ConfigError:
+        return {}
 
 
 def _size_warnings(pool: KVPool, model: ModelSpec, gpu: GPUSpec, tp: int) -> list[str]:

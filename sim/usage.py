@@ -59,15 +59,14 @@ class _Content:
     """One kind's content in the pages of a growth class, all groups of the class together."""
 
     label: int
-    rest_label: int
-    """The kind that answers for what its pages hold of nothing."""
     kind: Kind
     window: int
     bytes_per_token: int
     state_bytes: int
     capacity: int
-    """Bytes that one page of every group of the class offers to this kind."""
+    """Bytes that one block of every group of the class offers to this kind."""
     padding: int
+    """Bytes of one block of every group of the class that nothing can fill."""
 
 
 class UsageMeter:
@@ -87,22 +86,15 @@ class UsageMeter:
         found: dict[str, _Content] = {}
         for group in groups:
             for position, content in enumerate(group.contents):
-                capacity = group.capacity_bytes(content)
-                rest = content.label
-                if group.pages_per_block > 1:
-                    # States spread over pages: the first kind answers for their unfilled end.
-                    capacity = group.page_bytes if position == 0 else 0
-                    rest = group.contents[0].label
                 before = found.get(content.label)
                 found[content.label] = _Content(
                     label=self.labels.index(content.label),
-                    rest_label=self.labels.index(rest),
                     kind=content.kind,
                     window=content.window,
                     bytes_per_token=content.bytes_per_token
                     + (before.bytes_per_token if before else 0),
                     state_bytes=content.state_bytes + (before.state_bytes if before else 0),
-                    capacity=capacity + (before.capacity if before else 0),
+                    capacity=group.capacity_bytes(content) + (before.capacity if before else 0),
                     padding=(group.padding_bytes if position == 0 else 0)
                     + (before.padding if before else 0),
                 )
@@ -141,14 +133,14 @@ class UsageMeter:
         result = KindBytes(*(np.zeros((steps, len(self.labels)), np.int64) for _ in range(4)))
         for index, contents in enumerate(self._contents):
             pages = (rows.allocated[index] - rows.expired[index]).sum(axis=-1)
+            blocks = pages // self.tables.classes[index].pages_per_block
             for content in contents:
                 needed, dead = self._content_bytes(index, content, rows)
                 at = content.label
                 result.needed[:, at] += needed
                 result.dead[:, at] += dead
-                result.padding[:, at] += pages * content.padding
-                rest = pages * content.capacity - needed - dead
-                result.internal[:, content.rest_label] += rest
+                result.padding[:, at] += blocks * content.padding
+                result.internal[:, at] += blocks * content.capacity - needed - dead
         return result
 
     def _content_bytes(
@@ -168,9 +160,10 @@ class UsageMeter:
         )
         dead = live * 0
         if content.window:
+            given = rows.expired[index] // group.pages_per_block * group.block_size
             # A prompt computed whole reads tokens of which no page is kept.
-            live = np.minimum(live, rows.text - rows.expired[index] * group.block_size)
-            outside = rows.text - live - rows.expired[index] * group.block_size
+            live = np.minimum(live, rows.text - given)
+            outside = rows.text - live - given
             dead = np.maximum(outside, 0) // group.block_size * group.block_size
         if group.source == "all":
             dead = dead + (rows.text if content.kind == "cross" else rows.cross)

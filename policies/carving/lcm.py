@@ -11,6 +11,7 @@ from collections import deque
 from ...configs.errors import ConfigError, InvariantError
 from ...configs.specs import cdiv
 from ..base import Carving, PageGroup, Pages, Slack
+from ..large_page import better_policy
 from ..large_pages.pool import LargePages
 
 
@@ -33,10 +34,11 @@ class LCMCarving(Carving):
 
     def _too_large_message(self) -> str:
         sizes = ", ".join(f"{group.name} {group.page_bytes:,}" for group in self.groups)
+        better = better_policy(self.groups, self.pool_bytes)
         return (
             f"the large page is lcm({sizes}) = {self.large_bytes:,} bytes; the pool of "
             f"{self.pool_bytes:,} bytes holds {self.num_large}, and {len(self.groups)} are null: "
-            "nothing can be served. Use --policy vllm, a larger pool, or another --block-size."
+            f"nothing can be served. Use {better or 'a smaller --block-size'}, or a larger pool."
         )
 
     def could_fit(self, need: Pages, watermark: float = 0.0) -> bool:

@@ -92,6 +92,11 @@ CONFIGURATION = {
         "--kv-bytes and --num-gpu-blocks and --vllm-log",
     ),
     "pool too small": (["TRACE", "--kv-bytes", "1KiB"], "1,024 bytes.*--block-size"),
+    "large page": (
+        ["TRACE", "--model", "bamba-9b", "--policy", "lcm"],
+        r"lcm\(mamba2 62,287,360, full 196,608\) = 23,918,346,240 bytes; the pool of [\d,]+ bytes "
+        r"holds 2, and 2 are null.*--policy lcm-blocks \(a large page of 2,162,688 bytes",
+    ),
     "no log": (["TRACE", "--vllm-log", "no.log"], r"--vllm-log no\.log: No such file"),
     "engine setting": (
         ["TRACE", "--set", "engine.max_num_seq=3"],
@@ -102,8 +107,8 @@ CONFIGURATION = {
         r"policy\.gruping: unknown choice.*grouping",
     ),
     "policy choice": (
-        ["TRACE", "--set", "policy.carving=mine"],
-        r"policy\.carving: 'mine' is none of .*lcm.*single.*static",
+        ["TRACE", "--set", "policy.carving=slab"],
+        r"policy\.carving: 'slab' is none of .*ideal, lcm, .*single, static",
     ),
     "section": (["TRACE", "--set", "max_num_seqs=3"], r"write engine\.NAME=VALUE"),
     "no value": (["TRACE", "--set", "engine.watermark"], r"write engine\.NAME=VALUE"),

@@ -11,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from jenga_sim.configs.errors import ConfigError, InvariantError
 from jenga_sim.configs.specs import Kind
 from jenga_sim.policies.base import NO_MOVES, Carving, Content, PageGroup, Slack
+from jenga_sim.policies.carving.buddy import Buddy
+from jenga_sim.policies.carving.buddy_space import BuddySpace
 from jenga_sim.policies.carving.ideal import Ideal
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.carving.rebalance import Rebalance
@@ -39,24 +41,28 @@ def page_group(index: int, page_bytes: int, kind: Kind = "full") -> PageGroup:
 
 
 @st.composite
-def page_groups(draw: st.DrawFn, *, equal: bool, most: int = 3) -> tuple[PageGroup, ...]:
-    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=most))
-    sizes = sizes[:1] * len(sizes) if equal else sizes
+def page_groups(draw: st.DrawFn, sizes: str, most: int = 3) -> tuple[PageGroup, ...]:
+    """Pages of any sizes, of one, or of one times powers of two."""
+    drawn = draw(st.lists(st.integers(1, 12), min_size=1, max_size=most))
+    if sizes == "equal":
+        drawn = drawn[:1] * len(drawn)
+    elif sizes == "powers":
+        drawn = [drawn[0], *(drawn[0] << size % 4 for size in drawn[1:])]
     kinds = st.sampled_from(cast(list[Kind], ["full", "sliding_window", "mamba"]))
-    return tuple(page_group(index, size, draw(kinds)) for index, size in enumerate(sizes))
+    return tuple(page_group(index, size, draw(kinds)) for index, size in enumerate(drawn))
 
 
 class Conformance(RuleBasedStateMachine):
     """Pages taken and given back at random, beside a naive count of who holds what."""
 
     make: Callable[[tuple[PageGroup, ...], int], Carving]
-    equal_pages = False
+    page_sizes = "any"
     most_groups = 3
     leaves_watermark = True
 
     @initialize(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        self.groups = data.draw(page_groups(equal=self.equal_pages, most=self.most_groups))
+        self.groups = data.draw(page_groups(self.page_sizes, self.most_groups))
         one_each = [1] * len(self.groups)
         least = smallest_pool(type(self).make, self.groups, one_each)
         pool = least + data.draw(st.integers(0, 3 * least)) + data.draw(st.integers(0, 80))
@@ -187,7 +193,7 @@ class Conformance(RuleBasedStateMachine):
 
 class SingleMachine(Conformance):
     make = SinglePool
-    equal_pages = True
+    page_sizes = "equal"
 
 
 class StaticMachine(Conformance):
@@ -289,6 +295,23 @@ class LCMMachine(Conformance):
             assert slack.external == beside_null_pages
 
 
+class BuddyMachine(Conformance):
+    make = Buddy
+    page_sizes = "powers"
+
+    @invariant()
+    def bytes_are_external_if_they_would_do_in_one_piece(self) -> None:
+        if not hasattr(self, "carving"):
+            return
+        assert not any(self.carving.slack(None).internal)
+        assert not any(self.carving.slack(None).external)
+        for need in ((1,) * len(self.groups), (4,) * len(self.groups)):
+            wanted = sum(n * g.page_bytes for n, g in zip(need, self.groups, strict=True))
+            enough = self.carving.slack(None).free >= wanted
+            stranded = any(self.carving.slack(need).external)
+            assert stranded == (enough and not self.carving.fits(need))
+
+
 def machine(of: type[Conformance], count: int) -> Any:
     case = of.TestCase
     case.settings = examples(count)
@@ -302,10 +325,11 @@ TestTwoEnded = machine(TwoEndedMachine, 200)
 TestRebalance = machine(RebalanceMachine, 200)
 TestIdeal = machine(IdealMachine, 60)
 TestLCM = machine(LCMMachine, 200)
+TestBuddy = machine(BuddyMachine, 200)
 
 
 def test_every_carving_of_the_presets_is_tested() -> None:
-    tested: set[object] = {SinglePool, StaticPartition, Ideal, LCMCarving}
+    tested: set[object] = {SinglePool, StaticPartition, Ideal, LCMCarving, Buddy}
     tested |= {SGLangPartition, TwoEnded, Rebalance}
     assert set(CARVINGS.values()) == tested
 
@@ -315,7 +339,7 @@ def test_single_refuses_pages_of_two_sizes() -> None:
         SinglePool((page_group(0, 4), page_group(1, 8)), 1000)
 
 
-@pytest.mark.parametrize("carving", [SinglePool, StaticPartition, LCMCarving])
+@pytest.mark.parametrize("carving", [SinglePool, StaticPartition, LCMCarving, Buddy])
 def test_a_pool_that_holds_only_null_pages_is_refused(carving: type[Carving]) -> None:
     with pytest.raises(ConfigError, match="null"):
         carving((page_group(0, 100),), 199 if carving is LCMCarving else 100)
@@ -417,3 +441,73 @@ def test_lcm_refuses_all_groups_when_one_lacks_a_page() -> None:
     carving = lcm_carving(1)
     assert not carving.take(0, (3, 2))
     assert carving.slack(None).free == 12
+
+
+# Buddy: a unit of 10 bytes, pages of one, two and four units.
+
+
+def buddy_groups(*units: int) -> tuple[PageGroup, ...]:
+    return tuple(page_group(index, 10 * size) for index, size in enumerate(units))
+
+
+def test_buddy_starts_with_the_binary_digits_of_the_pool_and_a_null_page() -> None:
+    carving = Buddy(buddy_groups(1, 4), 139)
+    # 13 units are 8 + 4 + 1; the null page takes the 4, the smallest block that holds it.
+    assert carving.free_pages() == (9, 2)
+    assert carving.slack(None) == Slack((0, 0), (0, 0), reserved=9 + 40, free=90)
+
+
+def test_buddy_strands_blocks_that_are_too_small_for_the_page_that_is_lacking() -> None:
+    carving = Buddy(buddy_groups(1, 4), 120)
+    assert carving.take(0, (1, 0))
+    assert carving.take(1, (3, 0))
+    assert carving.take(2, (4, 0))
+    carving.free(1)
+    # Unit 0 and the block of units 4 to 7 are held: unit 1 is free, and the block of 2 and 3.
+    assert carving.free_pages() == (3, 0)
+    assert carving.slack((0, 1)).external == (30, 0)
+    assert carving.slack((1, 0)).external == (0, 0), "what fits strands nothing"
+    assert carving.slack((9, 1)).external == (0, 0), "all units together would not do either"
+    carving.free(0)
+    assert carving.free_pages() == (4, 1), "buddies merge"
+
+
+def test_buddy_decides_for_all_groups_together() -> None:
+    carving = Buddy(buddy_groups(1, 2, 4), 120)
+    assert carving.could_fit((2, 1, 1))
+    assert not carving.could_fit((1, 2, 1))
+    assert carving.take(0, (2, 1, 1))
+    assert carving.free_pages() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("sizes", [(10, 30), (10, 25), (20, 30, 40)])
+def test_buddy_refuses_pages_that_are_no_powers_of_two(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="smallest size times a power of two"):
+        Buddy(tuple(page_group(index, size) for index, size in enumerate(sizes)), 1000)
+
+
+def test_a_buddy_space_takes_the_lowest_of_the_smallest_blocks_that_hold_it() -> None:
+    space = BuddySpace(21)  # 16 + 4 + 1
+    assert [space.take(0), space.take(0), space.take(1), space.take(2)] == [20, 16, 18, 0]
+    space.give(0, 16)
+    assert space.take(0) == 16, "17 is free as well"
+    with pytest.raises(InvariantError, match="no free block of order 4"):
+        space.take(4)
+
+
+def test_a_buddy_space_finds_what_does_not_tile() -> None:
+    space = BuddySpace(8)
+    offset = space.take(1)
+    space.check([(offset, 1)])
+    with pytest.raises(InvariantError, match="expected one at 0"):
+        space.check([])
+    with pytest.raises(InvariantError, match="expected one at 2"):
+        space.check([(offset, 1), (offset, 1)])
+
+
+def test_the_heaps_of_a_buddy_space_do_not_grow_for_ever() -> None:
+    space = BuddySpace(64)
+    for _ in range(1000):
+        space.give(0, space.take(0))
+    assert sum(map(len, space._lowest)) < 200
+    space.check([])

@@ -150,6 +150,29 @@ def test_nobody_holds_more_pages_than_the_most_whatever_the_chunks(
     assert admission_pages(group, total, 0, budget, total) <= most
 
 
+@examples(200)
+@given(
+    KINDS,
+    st.integers(1, 30),
+    st.integers(1, 12),
+    st.integers(2, 5),
+    st.integers(0, 99),
+    st.integers(1, 24),
+)
+def test_a_block_in_several_pages_takes_and_gives_that_many(
+    kind: Kind, window: int, block_size: int, pages: int, tokens: int, budget: int
+) -> None:
+    one = group_of(kind, window, block_size)
+    many = group_of(kind, window, block_size, pages=pages)
+    limits = (budget, 99)
+    assert demand(many, tokens, 0) == pages * demand(one, tokens, 0)
+    assert expired(many, tokens, 0) == pages * expired(one, tokens, 0)
+    assert admission_pages(many, tokens, 0, *limits) == pages * admission_pages(
+        one, tokens, 0, *limits
+    )
+    assert most_pages(many, tokens, 0, *limits, 1) == pages * most_pages(one, tokens, 0, *limits, 1)
+
+
 def test_vllms_cap_for_chunks_is_a_page_short_where_a_chunk_starts_within_a_block() -> None:
     group = group_of("chunked_local", 7, 4)
     assert admission_pages(group, 35, 0, 5, 100) == 3

@@ -85,6 +85,47 @@ def test_policies_that_know_the_kinds_waste_nothing_there(
     assert dead_share(records[-1]) == 0
 
 
+def test_buddy_layers_pad_a_fifth_of_gemma_3s_windows() -> None:
+    """52 window layers in the room of 64, 10 full layers in that of 16, at 1,024 tokens."""
+    (record,) = records_of_one_request(
+        load_model("gemma-3-27b"), "buddy-layers", prompt=1024, output=1
+    )
+    rows = {part: record.parts[PARTS.index(part)] for part in ("needed", "padding", "internal")}
+    assert sum(rows["internal"]) == 0
+    shares = [
+        Fraction(padding, padding + needed)
+        for padding, needed in zip(rows["padding"], rows["needed"], strict=True)
+    ]
+    assert [float(share) for share in shares] == [0.1875, 0.375]
+    held = sum(rows["padding"]) + sum(rows["needed"])
+    assert Fraction(sum(rows["padding"]), held) == 1 - Fraction(62, 80)
+
+
+@pytest.mark.parametrize(
+    ("policy", "padded"),
+    [
+        ("max-page", [0, Fraction(42, 52)]),
+        ("buddy-bytes", [Fraction(28, 80), 0]),
+        ("pad-lcm", [Fraction(8, 60), 0]),
+        ("gcd-page", [0, 0]),
+    ],
+)
+def test_padding_of_gemma_3_by_layers(policy: str, padded: list[Fraction]) -> None:
+    (record,) = records_of_one_request(load_model("gemma-3-27b"), policy, prompt=1024, output=1)
+    rows = [record.parts[PARTS.index(part)] for part in ("padding", "needed")]
+    assert [Fraction(a, a + b) for a, b in zip(*rows, strict=True)] == padded
+
+
+def test_a_state_in_several_pages_is_padded_by_the_page() -> None:
+    """Bamba's 29 states in pages of 11 attention blocks each; 16 tokens fill one block."""
+    (record,) = records_of_one_request(load_model("bamba-9b"), "lcm-blocks", prompt=16, output=1)
+    state, page, block = 2_147_840, 11 * 196_608, 196_608
+    rows = {part: record.parts[PARTS.index(part)] for part in ("needed", "padding", "internal")}
+    assert rows["needed"] == [29 * state, block]
+    assert rows["padding"] == [29 * (page - state), 0]
+    assert rows["internal"] == [0, 10 * block]
+
+
 def test_ideal_holds_the_bytes_of_the_formula() -> None:
     """gemma-3-27b at 10,000 tokens: 52 layers of 1,024 tokens, 10 of all."""
     model = load_model("gemma-3-27b")

@@ -148,6 +148,38 @@ def nothing_is_left_in_the_pool(run: Run) -> None:
     assert used.slack(None) == fresh.slack(None)
 
 
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("order", ["fcfs", "priority"])
+def test_a_request_whose_pages_are_scattered_over_all_memory_starts_again_alone(
+    fast: bool, order: str
+) -> None:
+    """Four small pages make a large one, and the pool holds the large pages of one request.
+
+    The first request shares large pages with the others. When it has preempted all of them it
+    holds one large page too many, preempts itself, and would share them again for ever.
+    """
+    scenario = Scenario(
+        layers=(attention("sliding_window", window=68), *[attention("full")] * 4),
+        requests=tuple(Arrival(20 * i, 1, 25) for i in range(4)),
+        max_model_len=26,
+        engine={
+            "block_size": 4,
+            "max_num_seqs": 4,
+            "max_num_batched_tokens": 4,
+            "scheduling_policy": order,
+            "scheduler_reserve_full_isl": False,
+            "long_prefill_token_threshold": 3,
+        },
+        odd_bytes=11,
+    )
+    run = run_of(scenario, "lcm", fast=fast)
+    assert run is not None
+    assert set(run.replica.requests.output) == {25}
+    alone = [d for d in run.decisions if d.preempted and not d.tokens]
+    assert alone, "somebody preempted itself"
+    assert run.replica.scheduler.alone is None
+
+
 @every_policy
 def test_no_step_gives_more_tokens_than_its_budget(policy: str) -> None:
     """The scheduler's own limits, beside the laws."""
@@ -289,7 +321,8 @@ def test_no_policy_holds_fewer_bytes_than_ideal_which_holds_what_is_read(policy:
 
     holds()
     if policy != "ideal":
-        enough(seen, "wasteful", 0.5)
+        # Blocks of one token leave gcd-page nothing to waste.
+        enough(seen, "wasteful", 0.3 if policy == "gcd-page" else 0.5)
 
 
 @pytest.mark.parametrize("policy", ["vllm", "lcm", "static"])

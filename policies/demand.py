@@ -70,6 +70,9 @@ def admission_pages(group: PageGroup, text: int, cross: int, max_in_flight: int,
     if group.kind == "chunked_local":
         held = min(group.window + max_in_flight, limit)
         return min(pages, cdiv(held, group.block_size) * each)
+    if group.kind in STATE_KINDS:
+        # The state before the tokens in flight, and one at every boundary among them.
+        return min(pages, (cdiv(min(max_in_flight, limit) + 1, group.block_size) + 1) * each)
     return pages
 
 

@@ -158,12 +158,14 @@ PRESETS: dict[str, Policy] = {
             name="pad-lcm",
             grouping="pad_lcm",
             carving="lcm",
+            retention="dense",
             summary="Jenga's large pages, larger pages padded to multiples of smaller ones",
         ),
         Policy(
             name="lcm-blocks",
             grouping="lcm_blocks",
             carving="lcm",
+            retention="dense",
             summary="Jenga's large pages, blocks shaped and padded to tile a small one",
         ),
         Policy(

@@ -96,7 +96,7 @@ class CachedUsageMeter(UsageMeter):
         return result
 
     def _add_group(self, result: KindBytes, index: int, group: PageGroup, rows: Rows) -> None:
-        held = rows.held[..., index]
+        held = rows.held[..., index] // group.pages_per_block
         for position, content in enumerate(group.contents):
             at = self.labels.index(content.label)
             if content.state_bytes:
@@ -136,6 +136,7 @@ class CachedUsageMeter(UsageMeter):
             )
         # Every token is read, and only full pages are shared.
         shared = (rows.allocated[class_index] - expired).sum(axis=-1) - rows.held[..., index]
+        shared = shared // group.pages_per_block
         return live.sum(axis=-1) - shared * group.block_size, dead.sum(axis=-1)
 
     def add_slack(self, parts: list[list[int]], slack: Slack) -> None:
@@ -143,7 +144,13 @@ class CachedUsageMeter(UsageMeter):
         super().add_slack(parts, slack)
         for group, size in zip(self.tables.groups, slack.cached, strict=True):
             pages = size // group.page_bytes
-            if pages:
+            if group.pages_per_block > 1:
+                # Some pages of a block may be gone: they are counted one by one.
+                padding = pages * group.padding_bytes // group.pages_per_block
+                at = self.labels.index(group.contents[0].label)
+                parts[CACHED][at] += size - padding
+                parts[PADDING][at] += padding
+            elif pages:
                 for position, content in enumerate(group.contents):
                     at = self.labels.index(content.label)
                     parts[CACHED][at] += pages * group.capacity_bytes(content)

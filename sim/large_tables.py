@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..configs.errors import InvariantError
-from ..policies.base import NO_MOVES, Moves, Pages, Slack
+from ..policies.base import NO_MOVES, Moves, PageGroup, Pages, Slack
 from ..policies.carving.lcm import LCMCarving
 from ..policies.large_pages.pool import Held
 from ..policies.large_pages.quota import Content
@@ -31,9 +31,9 @@ class _Table:
     """What one request holds, by group."""
 
     pages: list[list[int]]
-    """Pages by block; NULL where they were given back or never held."""
+    """Pages, ``pages_per_block`` for each block; NULL where they were given back or never held."""
     gone: list[int]
-    """Leading entries without a page."""
+    """Leading pages that are NULL."""
     keyed: list[int]
     """Leading blocks that were considered for the cache."""
 
@@ -112,7 +112,10 @@ class LargePageTables:
             return NO_HIT
         tokens = self._requests.num_tokens(slot)
         pages = [self._cached_pages(slot, index, tokens - 1) for index in range(len(self.groups))]
-        cached = [np.array([page != NULL for page in found], dtype=bool) for found in pages]
+        cached = [
+            np.array([page != NULL for page in found[:: group.pages_per_block]], dtype=bool)
+            for group, found in zip(self.groups, pages, strict=True)
+        ]
         self._longest = longest_hit(self.groups, cached, self._alignment, self.rules.first_read)
         hit = Hit(self._longest.tokens, 0)
         self._found = (slot, self._held_by_hit(pages, hit.tokens))
@@ -125,15 +128,23 @@ class LargePageTables:
 
         Kinds that read everything are not asked for what lies behind a gap.
         """
-        group, pool = self.groups[index], self.pool
+        group = self.groups[index]
         ends_at_gap = group.kind == "full"
         pages: list[int] = []
         for key in self._keys_of(slot)[index][: tokens // group.block_size].tolist():
-            page = pool.find(index, key)
-            if page is None or not pool.is_computed(index, page):
-                if ends_at_gap:
-                    break
-                page = NULL
+            found = self._pages_of_block(index, key)
+            if not found and ends_at_gap:
+                break
+            pages += found or [NULL] * group.pages_per_block
+        return pages
+
+    def _pages_of_block(self, index: int, key: int) -> list[int]:
+        """All pages of a cached block; none if one of them is gone or not computed yet."""
+        pages: list[int] = []
+        for part in range(self.groups[index].pages_per_block):
+            page = self.pool.find(index, (key, part))
+            if page is None or not self.pool.is_computed(index, page):
+                return []
             pages.append(page)
         return pages
 
@@ -141,7 +152,8 @@ class LargePageTables:
         held: list[list[int]] = []
         for group, found in zip(self.groups, pages, strict=True):
             end = tokens // group.block_size
-            held.append(found[min(self.rules.first_read(group, tokens), end) : end])
+            first = min(self.rules.first_read(group, tokens), end)
+            held.append(found[first * group.pages_per_block : end * group.pages_per_block])
         return held
 
     def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
@@ -153,7 +165,7 @@ class LargePageTables:
             need = tuple(
                 min(
                     self.rules.admission(group, tokens, cross),
-                    self.rules.length(group, tokens, cross) - hit.tokens // group.block_size,
+                    self.rules.length(group, tokens, cross) - _whole_pages(group, hit.tokens),
                 )
                 for group in self.groups
             )
@@ -178,7 +190,7 @@ class LargePageTables:
         cross = self._requests.cross[slot]
         return tuple(
             self.rules.length(group, tokens, cross)
-            - max(hit.tokens // group.block_size, self.rules.unheld(group, tokens))
+            - max(_whole_pages(group, hit.tokens), self.rules.unheld(group, tokens))
             for group in self.groups
         )
 
@@ -225,14 +237,14 @@ class LargePageTables:
             self._limits[slot] = self._longest if self._found[0] == slot else NO_LONGEST
         table = _Table([[] for _ in self.groups], [], [])
         for index, group in enumerate(self.groups):
-            blocks = hit.tokens // group.block_size
             mine = list(hits[index]) if hits else []
             for page in mine:
                 self.pool.hold(index, page)
-            unheld = max(blocks, self.rules.unheld(group, end)) - len(mine)
+            behind = max(_whole_pages(group, hit.tokens), self.rules.unheld(group, end))
+            unheld = behind - len(mine)
             table.pages[index] = [NULL] * unheld + mine
             table.gone.append(unheld)
-            table.keyed.append(blocks)
+            table.keyed.append(hit.tokens // group.block_size)
         self._tables[slot] = table
         self._accessed[slot] = self._clock
         self.pool.join(slot)
@@ -252,12 +264,13 @@ class LargePageTables:
         if self._keys is None:
             return
         for index, group in enumerate(self.groups):
-            full = min(tokens // group.block_size, len(table.pages[index]))
-            for block in range(table.keyed[index], full):
-                page = table.pages[index][block]
-                if page != NULL:
-                    key = int(self._keys_of(slot)[index][block])
-                    self.pool.set_key(index, page, Content(key, (block + 1) * group.block_size))
+            each, pages = group.pages_per_block, table.pages[index]
+            full = min(tokens // group.block_size, len(pages) // each)
+            for block in range(max(table.keyed[index], table.gone[index] // each), full):
+                key, end = int(self._keys_of(slot)[index][block]), (block + 1) * group.block_size
+                for part in range(each):
+                    page = pages[block * each + part]
+                    self.pool.set_key(index, page, Content((key, part), end))
             table.keyed[index] = max(full, table.keyed[index])
 
     def commit(self, slot: int, tokens: int) -> None:
@@ -319,6 +332,7 @@ class LargePageTables:
             group = self.groups[first]
             length, gone = len(table.pages[first]), table.gone[first]
             self.allocated[index][slot], self.expired[index][slot] = length, gone
+            length, gone = length // group.pages_per_block, gone // group.pages_per_block
             if self.keyed:
                 self.keyed[index][slot] = table.keyed[first]
                 next_key = min(next_key, (table.keyed[first] + 1) * group.block_size)
@@ -404,3 +418,8 @@ class LargePageTables:
         for slot in range(len(self._requests)):
             if (self._requests.status[slot] == Status.RUNNING) != (slot in self._tables):
                 raise InvariantError(f"request {slot} has a table although it does not run")
+
+
+def _whole_pages(group: PageGroup, tokens: int) -> int:
+    """Pages of the whole blocks of ``tokens``."""
+    return tokens // group.block_size * group.pages_per_block

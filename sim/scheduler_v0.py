@@ -44,19 +44,21 @@ class SchedulerV0(Scheduler):
         """Admit waiting requests as long as the next one fits."""
         requests, left = self.requests, self.config.max_num_batched_tokens
         while len(self.waiting):
-            slot = self.waiting.peek()
+            slot = self._next()
+            if slot is None:
+                return
             hit = self.tables.look_up(slot)
             tokens = requests.num_tokens(slot)
             need = self.lacking(slot, hit, tokens - hit.tokens)
             if need is not None and self.tables.is_impossible(slot):
-                self.waiting.pop()
+                self._leave_queue(slot)
                 requests.status[slot] = Status.REJECTED
                 batch.ignored.append(slot)
                 continue
             if need is not None or tokens > left or len(self.running) >= self.config.max_num_seqs:
                 batch.refused = need
                 return
-            self.waiting.pop()
+            self._leave_queue(slot)
             requests.status[slot] = Status.RUNNING
             self.tables.allocate(slot, tokens - hit.tokens, hit)
             self.running.append(slot)
@@ -77,6 +79,8 @@ class SchedulerV0(Scheduler):
                 victim = self.running.pop()
                 self._preempt(victim, batch)
                 if victim == slot:
+                    if self.config.restart_alone and not self.running:
+                        self.alone = slot
                     return
             batch.tokens[slot] = 1
             index += 1
@@ -89,7 +93,9 @@ class SchedulerV0(Scheduler):
         """See Scheduler."""
         if not len(self.waiting) or len(self.running) >= self.config.max_num_seqs:
             return False
-        slot = self.waiting.peek()
+        slot = self._next()
+        if slot is None:
+            return False
         hit = self.tables.look_up(slot)
         tokens = self.requests.num_tokens(slot)
         fits = self.lacking(slot, hit, tokens - hit.tokens) is None

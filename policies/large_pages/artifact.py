@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from .artifact_idle_pages import NOT_YET, ArtifactIdlePages, expect
 from .artifact_small_pages import ArtifactSmallPages
-from .quota import NO_LIMIT, Content, PagePool
+from .quota import NO_LIMIT, Content, Key, PagePool
 from .small_pages import NULL_OWNER
 
 
@@ -50,8 +50,8 @@ class ArtifactPages(PagePool):
         self._caching = caching
         self._tracked: tuple[dict[int, _Tracker], ...] = tuple({} for _ in ratios)
         self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
-        self._page_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
-        self._key_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
+        self._page_of: tuple[dict[Key, int], ...] = tuple({} for _ in ratios)
+        self._key_of: tuple[dict[int, Key], ...] = tuple({} for _ in ratios)
         self._touched: tuple[set[int], ...] = tuple(set() for _ in ratios)
         self.small: tuple[ArtifactSmallPages, ...] = tuple(map(ArtifactSmallPages, ratios))
         self.waiting = tuple(map(ArtifactIdlePages, ratios))
@@ -140,7 +140,7 @@ class ArtifactPages(PagePool):
         tracker = self._tracked[group].get(page)
         return page in self.waiting[group] if tracker is None else tracker.computed
 
-    def find(self, group: int, key: int) -> int | None:
+    def find(self, group: int, key: Key) -> int | None:
         """See LargePages."""
         return self._page_of[group].get(key)
 

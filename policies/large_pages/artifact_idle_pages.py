@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...configs.errors import InvariantError
 from .idle_pages import Rank
-from .quota import Content
+from .quota import Content, Key
 
 NOT_YET = -1.0
 """Time of a page that was not accessed since it was taken."""
@@ -25,7 +25,7 @@ class _Waiting:
     """A page in the evictor's table, or marked as removed in this step."""
 
     rank: Rank
-    key: int
+    key: Key
     marked: bool = False
 
 
@@ -107,7 +107,7 @@ class ArtifactIdlePages:
             heapq.heappop(heap)
         return heap[0] if heap else None
 
-    def pop_small(self) -> tuple[int, int] | None:
+    def pop_small(self) -> tuple[int, Key] | None:
         """Take the page out that goes next, and its key; None if all are counted by large page."""
         if not self.num_apart:
             return None

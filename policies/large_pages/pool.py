@@ -12,7 +12,7 @@ from ...configs.errors import InvariantError
 from ...configs.specs import cdiv
 from ..base import Pages
 from .idle_pages import IdlePages, Rank
-from .quota import NO_LIMIT, Content, PagePool, Room
+from .quota import NO_LIMIT, Content, Key, PagePool, Room
 from .small_pages import NULL_OWNER, SmallPages
 
 Held = Sequence[Sequence[int]]
@@ -33,7 +33,7 @@ class LargePages(PagePool):
         self.small: tuple[SmallPages, ...] = tuple(SmallPages(ratio) for ratio in ratios)
         self.idle = tuple(IdlePages(ratio) for ratio in ratios)
         self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
-        self._page_of: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
+        self._page_of: tuple[dict[Key, int], ...] = tuple({} for _ in ratios)
         self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
         self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
         for group in range(len(ratios)):
@@ -150,7 +150,7 @@ class LargePages(PagePool):
             self.idle[group].close_large(large)
             self.small[group].unpark(large)
 
-    def find(self, group: int, key: int) -> int | None:
+    def find(self, group: int, key: Key) -> int | None:
         """The page that caches ``key``, held or not. Pure."""
         return self._page_of[group].get(key)
 

@@ -12,10 +12,14 @@ from ..base import Pages
 NO_LIMIT = 1 << 62
 
 
+Key = int | tuple[int, int]
+"""Of a prefix; with the place of a page in its block where a block has several."""
+
+
 class Content(NamedTuple):
     """What a full page stores."""
 
-    key: int
+    key: Key
     tokens: int
     """Of the prefix that ends with this page."""
 

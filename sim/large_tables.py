@@ -257,7 +257,7 @@ class LargePageTables:
         if any(need):
             self.pool.set_quotas(need)
             for index, count in enumerate(need):
-                table.pages[index].extend([self.pool.take(index, slot) for _ in range(count)])
+                table.pages[index].extend(self.pool.take(index, slot, count))
 
     def _key_full_blocks(self, slot: int, table: _Table, tokens: int) -> None:
         """Let later requests find the blocks that ``tokens`` fill."""
@@ -292,9 +292,8 @@ class LargePageTables:
             past = self.rules.expired(group, computed, in_flight, len(pages))
             if past > gone:
                 time = self.rules.left_at(self._time(slot))
-                for block in range(gone, past):
-                    self.pool.release(index, pages[block], time)
-                    pages[block] = NULL
+                self.pool.release(index, pages[gone:past], time)
+                pages[gone:past] = [NULL] * (past - gone)
                 table.gone[index] = past
         self._note(slot, table)
 
@@ -318,8 +317,7 @@ class LargePageTables:
         del self._accessed[slot]
         self.pool.leave(slot)
         for index, pages in enumerate(table.pages):
-            for page in pages[table.gone[index] :]:
-                self.pool.release(index, page, time)
+            self.pool.release(index, pages[table.gone[index] :], time)
         for columns in (self.allocated, self.expired, self.keyed):
             for column in columns:
                 column[slot] = 0

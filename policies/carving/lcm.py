@@ -66,7 +66,7 @@ class LCMCarving(Carving):
             held = self._held[slot] = tuple(deque[int]() for _ in self.groups)
         self.pages.set_quotas(need)
         for group, (pages, mine) in enumerate(zip(need, held, strict=True)):
-            mine.extend([self.pages.take(group, slot) for _ in range(pages)])
+            mine.extend(self.pages.take(group, slot, pages))
         return True
 
     def give(self, slot: int, group: int, count: int) -> None:
@@ -74,8 +74,7 @@ class LCMCarving(Carving):
         held = self._held.get(slot)
         if held is None or len(held[group]) < count:
             raise InvariantError(f"slot {slot} gives {count} pages that it does not hold")
-        for _ in range(count):
-            self.pages.release(group, held[group].popleft())
+        self.pages.release(group, [held[group].popleft() for _ in range(count)])
 
     def free(self, slot: int) -> None:
         """See Carving. Empty pages that others pin in a large page lose their owner."""
@@ -84,8 +83,7 @@ class LCMCarving(Carving):
             return
         self.pages.leave(slot)
         for group, mine in enumerate(held):
-            for page in mine:
-                self.pages.release(group, page)
+            self.pages.release(group, mine)
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""

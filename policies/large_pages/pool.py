@@ -7,6 +7,7 @@ pages lasts, so that one group does not take what another one needs in the same 
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from ...configs.errors import InvariantError
 from ...configs.specs import cdiv
@@ -37,7 +38,7 @@ class LargePages(PagePool):
         self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
         self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
         for group in range(len(ratios)):
-            self.take(group, NULL_OWNER)
+            self.take(group, NULL_OWNER, 1)
 
     @property
     def evictable_large(self) -> int:
@@ -82,27 +83,26 @@ class LargePages(PagePool):
                     gained += idle.count_in(large) + small.empty_in(large)
         return gained, len(closed)
 
-    def take(self, group: int, owner: int) -> int:
-        """Take a small page for ``owner``, from the first of the five places that has one."""
-        page = self._take_empty(group, owner)
-        if page is None:
-            page = self._evict_small(group)
-        self._refs[group][page] = 1
-        return page
+    def take(self, group: int, owner: int, count: int) -> list[int]:
+        """Take small pages for ``owner``, each from the first of the five places that has one."""
+        pages: list[int] = []
+        while len(pages) < count:
+            pages += self._take_empty(group, owner, count - len(pages)) or self._evict_small(group)
+        self._refs[group].update(dict.fromkeys(pages, 1))
+        return pages
 
-    def _take_empty(self, group: int, owner: int) -> int | None:
+    def _take_empty(self, group: int, owner: int, most: int) -> list[int]:
         small = self.small[group]
-        page = small.pop_own(owner)
-        if page is not None:
-            return page
+        pages = small.pop_own(owner, most)
+        if pages:
+            return pages
         if self._quota[group] > 0:
             if not self._free:
                 self._evict_large()
             self._quota[group] -= 1
             small.add_large(self._free.popleft(), owner)
-            return small.pop_own(owner)
-        page = small.pop_unowned(owner)
-        return small.pop_other() if page is None else page
+            return small.pop_own(owner, most)
+        return small.pop_unowned(owner, most) or small.pop_other(most)
 
     def _evict_large(self) -> None:
         """Forget what the least recently used large page caches, of whatever group."""
@@ -116,32 +116,32 @@ class LargePages(PagePool):
         self._close(group, large)
         for page in pages:
             self._forget(group, page)
-        for page in pages:
-            self._empty(group, page)
+        self._empty(group, large, pages)
 
-    def _evict_small(self, group: int) -> int:
+    def _evict_small(self, group: int) -> list[int]:
         """Forget the least recently used small page of a group."""
         page = self.idle[group].first_small()
         if page is None:
             raise InvariantError("pages were promised that are not there")
         self._forget(group, page)
-        return page
+        return [page]
 
     def _forget(self, group: int, page: int) -> None:
         self.idle[group].remove(page)
         del self._page_of[group][self._content[group].pop(page).key]
 
-    def _empty(self, group: int, page: int) -> None:
-        emptied = self.small[group].put(page)
+    def _empty(self, group: int, large: int, pages: Sequence[int]) -> None:
+        emptied = self.small[group].put(large, pages)
         if emptied is None:
-            self._open(group, page // self.small[group].ratio)
+            self._open(group, large)
         else:
             self._free.append(emptied)
 
     def _open(self, group: int, large: int) -> None:
         """Let a large page be evicted as a whole if something in it is cached and nothing held."""
         small, idle = self.small[group], self.idle[group]
-        if 0 < idle.count_in(large) == small.ratio - small.empty_in(large):
+        cached = idle.count_in(large)
+        if cached and cached == small.ratio - small.empty_in(large):
             small.park(large)
             idle.open_large(large)
 
@@ -175,29 +175,41 @@ class LargePages(PagePool):
             self._close(group, page // self.small[group].ratio)
             self.idle[group].remove(page)
 
-    def release(self, group: int, page: int, time: float = 0.0) -> None:
-        """One request less holds a page; without any it is cached if it has a key, else empty.
+    def release(self, group: int, pages: Sequence[int], time: float = 0.0) -> None:
+        """One request less holds ``pages``; without any they are cached if keyed, else empty.
 
-        ``time`` decides when it is evicted: small ones first.
+        ``time`` decides when they are evicted: small ones first.
         """
-        refs = self._refs[group]
-        if page not in refs:
-            raise InvariantError(f"page {page} of group {group} is given back and nobody holds it")
-        refs[page] -= 1
-        if refs[page]:
-            return
-        del refs[page]
+        refs, ratio = self._refs[group], self.small[group].ratio
+        for large, run in groupby(pages, key=lambda page: page // ratio):
+            left: list[int] = []
+            for page in run:
+                count = refs.get(page, 0) - 1
+                if count > 0:
+                    refs[page] = count
+                elif count < 0:
+                    raise InvariantError(f"page {page} of group {group} is given back by nobody")
+                else:
+                    del refs[page]
+                    if not self._is_cached(group, page, time):
+                        left.append(page)
+            if left:
+                self._empty(group, large, left)
+            else:
+                self._open(group, large)
+
+    def _is_cached(self, group: int, page: int, time: float) -> bool:
+        """Let a page that nobody holds wait for a hit, if it has a key and is computed."""
         content = self._content[group].get(page)
-        if content is not None and page in self._fresh[group]:
+        if content is None:
+            return False
+        if page in self._fresh[group]:
             # Given back in the step that was to fill it.
             self._fresh[group].remove(page)
             del self._page_of[group][content.key], self._content[group][page]
-            content = None
-        if content is None:
-            self._empty(group, page)
-            return
+            return False
         self.idle[group].add(page, Rank(time, -content.tokens))
-        self._open(group, page // self.small[group].ratio)
+        return True
 
     def end_step(self) -> None:
         """All decisions of a step are made: what is full now is computed in it."""

@@ -5,6 +5,7 @@ them, so what it never handed out is one entry of a list, not one for each page.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...configs.errors import InvariantError
@@ -100,14 +101,14 @@ class SmallPages:
         self._own[owner][-1 - number] = self._larges_of[owner][number] = None
         self._count(large, self.ratio)
 
-    def pop_own(self, owner: int) -> int | None:
-        """Take the first empty page that is kept for ``owner``, if there is one."""
-        return self._pop(self._own[owner])
+    def pop_own(self, owner: int, most: int) -> list[int]:
+        """Take the first empty pages that are kept for ``owner``, at most ``most``."""
+        return self._pop(self._own[owner], most)
 
-    def pop_unowned(self, owner: int) -> int | None:
-        """Take an empty page that nobody owns; its empty neighbours are ``owner``'s from now on."""
+    def pop_unowned(self, owner: int, most: int) -> list[int]:
+        """Take empty pages of one large page that nobody owns, and give ``owner`` the others."""
         if not self._unowned:
-            return None
+            return []
         entry = next(iter(self._unowned))
         number = -1 - entry if entry < 0 else entry // self.ratio
         large = self._larges[number]
@@ -120,46 +121,49 @@ class SmallPages:
             del self._unowned[each]
             self._own[owner][each] = None
         self._own[owner].move_to_end(entry, last=False)
-        return self._pop(self._own[owner])
+        return self._pop(self._own[owner], most)
 
-    def pop_other(self) -> int | None:
-        """Take an empty page that is kept for somebody, the longest running request first."""
+    def pop_other(self, most: int) -> list[int]:
+        """Take empty pages that are kept for somebody, the longest running request first."""
         for entries in self._own.values():
             if entries:
-                return self._pop(entries)
-        return None
+                return self._pop(entries, most)
+        return []
 
-    def _pop(self, entries: Entries) -> int | None:
-        if not entries:
-            return None
-        entry = next(iter(entries))
-        number = -1 - entry if entry < 0 else entry // self.ratio
-        large = self._larges[number]
-        page = entry
-        if entry < 0:
-            page = large.fresh
-            large.fresh += 1
-        else:
-            del large.returned[entry]
-        if entry >= 0 or large.fresh == (number + 1) * self.ratio:
-            entries.popitem(last=False)
-        large.empty -= 1
-        self._count(large, -1)
-        return page
+    def _pop(self, entries: Entries, most: int) -> list[int]:
+        pages: list[int] = []
+        while entries and len(pages) < most:
+            entry = next(iter(entries))
+            number = -1 - entry if entry < 0 else entry // self.ratio
+            large = self._larges[number]
+            if entry < 0:
+                end = min(large.fresh + most - len(pages), (number + 1) * self.ratio)
+                taken = end - large.fresh
+                pages.extend(range(large.fresh, end))
+                large.fresh = end
+            else:
+                taken = 1
+                pages.append(entry)
+                del large.returned[entry]
+            if entry >= 0 or large.fresh == (number + 1) * self.ratio:
+                entries.popitem(last=False)
+            large.empty -= taken
+            self._count(large, -taken)
+        return pages
 
     def _entries(self, number: int, large: _Large) -> list[int]:
         """How the empty pages of a large page are listed."""
         fresh = large.fresh < (number + 1) * self.ratio
         return [*([-1 - number] if fresh else []), *large.returned]
 
-    def put(self, page: int) -> int | None:
-        """Empty a page; returns its large page if all of that is empty now, and so gone."""
-        number = page // self.ratio
+    def put(self, number: int, pages: Sequence[int]) -> int | None:
+        """Empty pages of large page ``number``; returns it if all of it is empty now, so gone."""
         large = self._larges[number]
         entries = self._list_of(large)
-        large.empty += 1
-        large.returned[page] = entries[page] = None
-        self._count(large, 1)
+        large.empty += len(pages)
+        for page in pages:
+            large.returned[page] = entries[page] = None
+        self._count(large, len(pages))
         if large.empty < self.ratio:
             return None
         for entry in self._entries(number, large):

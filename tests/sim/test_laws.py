@@ -184,6 +184,8 @@ def test_nobody_knows_how_long_an_output_will_be(policy: str) -> None:
         more = data.draw(st.integers(1, 60))
         scenario = with_room_for(scenario, more)
         longer = with_output(scenario, slot, more)
+        if make_run(longer, policy) is None:
+            return
         pool = pool_bytes(longer, PRESETS[policy])
         pair = [run_of(each, policy, pool=pool) for each in (scenario, longer)]
         if pair[0] is None or pair[1] is None:
@@ -289,7 +291,7 @@ def test_no_policy_holds_fewer_bytes_than_ideal_which_holds_what_is_read(policy:
 
     holds()
     if policy != "ideal":
-        enough(seen, "wasteful", 0.5)
+        enough(seen, "wasteful", 0.25)
 
 
 @pytest.mark.parametrize("policy", ["vllm", "lcm", "static"])

@@ -23,28 +23,27 @@ time.
 Where we deviate: (1) TensorRT-LLM averages the lengths of a request over its life and computes
 pages from the averages; a carving knows no lengths, so pages held when a request leaves stand for
 them, and a request that is preempted counts as one that left (there it would be suspended). (2) It
-promises that every part keeps room for the steps listed in ``constraints``; nothing says here which
-those are. Instead, while at most one request holds pages, parts give way to what it needs: without
-that a request that was accepted could wait for ever. (3) It fails where a part would shrink below
-what is held; here the part keeps that much. (4) It suspends all requests for the change; only the
-copies take time here. (5) Parts are multiples of 2 MiB there; here of a page, one of which is null.
+keeps room in every part for the steps listed in ``constraints``; nothing says here which those are.
+Instead a request is accepted if the widest parts so far hold it, and while at most one request
+holds pages, a part that is narrower now is widened for it: else a request that was accepted before
+a division could wait for ever. (3) It fails where a part would shrink below what is held; here the
+part keeps that much. (4) It suspends all requests for the change; only the copies take time here.
+(5) Parts are multiples of 2 MiB there; here of a page, one of which is null.
 """
 
 from collections.abc import Sequence
-from math import sqrt
 from typing import ClassVar
 
 from ...configs.errors import ConfigError, InvariantError
-from ...configs.specs import STATE_KINDS, cdiv
+from ...configs.specs import cdiv
 from ..base import NO_MOVES, Carving, Moves, PageGroup, Pages, Slack
-from ..demand import demand, expired
 from .placed import Placed
+from .splits import divide
+from .typical import TypicalRequest, first_pages
 
 NULL_PAGES = 1
 PAGES_PER_LAUNCH = 4096
 """Pages that one copy kernel moves: not stated by TensorRT-LLM, taken from SGLang."""
-FIRST_TOKENS = 2049
-"""Length of the request that the first division is made for; all but the last are computed."""
 
 
 class Rebalance(Carving):
@@ -71,12 +70,12 @@ class Rebalance(Carving):
             )
         self.num_pages = divide(pool_bytes, self.page_bytes, self._wanted, floors)
         """Pages of each part, null pages included."""
+        self._widest = list(self.num_pages)
+        """Most pages that a division ever gave each part."""
         self._parts = tuple(Placed("oldest") for _ in self.page_bytes)
         self._held: dict[int, list[int]] = {}
         """Pages of each slot that has any, per group."""
-        self._squares = [0.0] * len(groups)
-        self._weight = 0.0
-        self.samples = 0
+        self._typical = TypicalRequest(len(groups), self.decay)
         self._changed_ns: int | None = None
         """When the pool was divided last; the time of the first step before that."""
         self._moves = NO_MOVES
@@ -97,7 +96,7 @@ class Rebalance(Carving):
 
     @property
     def _is_elastic(self) -> bool:
-        """Whether parts give way: no request but one would notice."""
+        """Whether parts may give way to each other: no request but one would notice."""
         return len(self._held) <= 1
 
     @property
@@ -107,10 +106,15 @@ class Rebalance(Carving):
 
     # --- contract ---
 
+    def _could_hold(self, pages: Sequence[int]) -> bool:
+        """Whether the widest parts so far hold ``pages`` beside the null pages."""
+        wanted = [count + NULL_PAGES for count in pages]
+        wide = all(count <= most for count, most in zip(wanted, self._widest, strict=True))
+        return wide and self._bytes(wanted) <= self.pool_bytes
+
     def could_fit(self, need: Pages) -> bool:
         """See Carving."""
-        wanted = [count + NULL_PAGES for count in self._per_part(need)]
-        return self._bytes(wanted) <= self.pool_bytes
+        return self._could_hold(self._per_part(need))
 
     def fits(self, need: Pages, watermark: float = 0.0) -> bool:
         """See Carving. Every part keeps its own watermark."""
@@ -118,7 +122,10 @@ class Rebalance(Carving):
         kept = [int(watermark * count) for count in self.num_pages]
         if all(by_part[part] + kept[part] <= self._free(part) for part in range(len(kept))):
             return True
-        return self._is_elastic and not watermark and self._bytes(by_part) <= self._free_bytes
+        if watermark or not self._is_elastic:
+            return False
+        held = zip(self._parts, by_part, strict=True)
+        return self._could_hold([part.live + count for part, count in held])
 
     def take(self, slot: int, need: Pages) -> bool:
         """See Carving."""
@@ -152,27 +159,23 @@ class Rebalance(Carving):
             return
         for group in range(len(self.groups)):
             self._parts[self.part_of[group]].free(self._key(slot, group))
-        self._sample(held)
+        self._typical.sample(held)
+        if self._typical.samples % self.update_interval == 0:
+            self._wanted = self._weights(self._typical.pages())
 
     def _key(self, slot: int, group: int) -> int:
         return slot * len(self.groups) + group
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
+        free = [self._free(part) for part in range(len(self.page_bytes))]
         if self._is_elastic:
-            return tuple(self._free_bytes // group.page_bytes for group in self.groups)
-        return tuple(self._free(part) for part in self.part_of)
+            for part, size in enumerate(self.page_bytes):
+                wider = self._widest[part] - NULL_PAGES - self._parts[part].live
+                free[part] = min(self._free_bytes // size, wider)
+        return tuple(free[part] for part in self.part_of)
 
     # --- samples and the ratio they ask for ---
-
-    def _sample(self, held: Sequence[int]) -> None:
-        """Note what a request held when it left."""
-        self.samples += 1
-        self._weight = 1.0 + self.decay * self._weight
-        for group, pages in enumerate(held):
-            self._squares[group] += (pages * pages - self._squares[group]) / self._weight
-        if self.samples % self.update_interval == 0:
-            self._wanted = self._weights([sqrt(square) for square in self._squares])
 
     def _weights(self, pages: Sequence[float]) -> list[int]:
         """Bytes per part of a request with so many pages per group; one page at least."""
@@ -196,7 +199,7 @@ class Rebalance(Carving):
         """See Carving."""
         if self._moves.launches:
             return 0
-        if self.samples < self.min_samples or not self._deviates():
+        if self._typical.samples < self.min_samples or not self._deviates():
             return None
         return (self._changed_ns or 0) + self.cooldown_ns
 
@@ -210,6 +213,7 @@ class Rebalance(Carving):
             self._changed_ns = now_ns
             floors = [part.live + NULL_PAGES for part in self._parts]
             self._resize(divide(self.pool_bytes, self.page_bytes, self._wanted, floors))
+            self._widest = [max(pair) for pair in zip(self._widest, self.num_pages, strict=True)]
             moves, self._moves = moves.plus(self._moves), NO_MOVES
         return moves
 
@@ -277,34 +281,3 @@ class Rebalance(Carving):
                     f"the part of {self.page_bytes[part]} byte pages has {placed.live} of them in "
                     f"{placed.end} places, {count} are held and {self.num_pages[part]} are its own"
                 )
-
-
-def first_pages(group: PageGroup) -> int:
-    """Pages of ``group`` in a decode step of the request that the first division is made for."""
-    if group.kind in STATE_KINDS:
-        return group.pages_per_block
-    pages = demand(group, FIRST_TOKENS, FIRST_TOKENS)
-    return pages - expired(group, FIRST_TOKENS - 1, 0)
-
-
-def divide(
-    pool_bytes: int, page_bytes: Sequence[int], weights: Sequence[int], floors: Sequence[int]
-) -> tuple[int, ...]:
-    """Pages per part, in proportion to ``weights`` in bytes, ``floors`` pages at least. Pure.
-
-    A part whose share is below its floor gets the floor, and the others share the rest. The floors
-    must fit the pool.
-    """
-    left, sharing = pool_bytes, dict(enumerate(page_bytes))
-    while True:
-        total = sum(weights[part] for part in sharing)
-        sizes = {p: left * weights[p] // total // size for p, size in sharing.items()}
-        low = [part for part in sharing if sizes[part] < floors[part]]
-        if not low:
-            break
-        for part in low:
-            left -= floors[part] * sharing.pop(part)
-        if not sharing:
-            sizes = {}
-            break
-    return tuple(sizes.get(part, floors[part]) for part in range(len(page_bytes)))

@@ -250,6 +250,10 @@ class RebalanceMachine(Conformance):
             assert due is not None
             assert due <= self.now
             self.refused.clear()
+        # Parts may be wider than ever now: an empty pool is one that was divided like this.
+        self.fresh = deepcopy(self.carving)
+        for slot in self.held:
+            self.fresh.free(slot)
         after = self.carving.due_ns()
         assert after is None or after > self.now
 

@@ -11,10 +11,11 @@ from jenga_sim.configs.errors import ConfigError, InvariantError
 from jenga_sim.configs.specs import Kind
 from jenga_sim.policies.base import NO_MOVES, Moves, PageGroup
 from jenga_sim.policies.carving.placed import Placed
-from jenga_sim.policies.carving.rebalance import Rebalance, divide, first_pages
-from jenga_sim.policies.carving.splits import by_tokens
+from jenga_sim.policies.carving.rebalance import Rebalance
+from jenga_sim.policies.carving.splits import by_tokens, divide
 from jenga_sim.policies.carving.static import SGLangPartition, StaticPartition
 from jenga_sim.policies.carving.two_ended import TwoEnded, float_starts
+from jenga_sim.policies.carving.typical import first_pages
 from tests.policies.test_carvings import page_group
 from tests.sim.strategies import examples
 
@@ -251,8 +252,8 @@ def test_sglang_rules_for_what_sglang_does_not_know() -> None:
 
 
 def rebalance(pool: int = 2000) -> Rebalance:
-    """Full attention with pages of 10 bytes, a window with pages of 20, one token each."""
-    return Rebalance((page_group(0, 10), page_group(1, 20, "sliding_window")), pool)
+    """Two groups that grow alike, with pages of 10 and of 20 bytes."""
+    return Rebalance((page_group(0, 10), page_group(1, 20, "cross")), pool)
 
 
 def leave(carving: Rebalance, pages: tuple[int, int], times: int) -> None:
@@ -266,8 +267,7 @@ def test_the_first_parts_are_those_of_a_request_of_2049_tokens() -> None:
     groups = (page_group(0, 10), page_group(1, 20, "sliding_window"))
     # The window of 4 holds 4 of 2,049 tokens: 20,490 bytes to 80.
     assert [first_pages(group) for group in groups] == [2049, 4]
-    carving = rebalance(20570)
-    assert carving.num_pages == (2049, 4)
+    assert Rebalance(groups, 20570).num_pages == (2049, 4)
 
 
 def test_groups_with_pages_of_one_size_share_a_part() -> None:
@@ -287,7 +287,6 @@ def test_nothing_moves_before_its_samples_and_its_cooldown() -> None:
     start, cooldown = 5, Rebalance.cooldown_ns
     assert carving.tick(start) == NO_MOVES
     leave(carving, (4, 30), 1999)
-    first = carving.num_pages  # a request that is alone may have changed them
     assert carving.due_ns() is None
     assert carving.tick(start + cooldown) == NO_MOVES
     assert carving.num_pages == first
@@ -313,9 +312,9 @@ def test_a_deviation_below_a_quarter_is_let_be() -> None:
         assert carving.due_ns() is None
 
 
-def test_typical_is_the_root_mean_square() -> None:
+def test_typical_is_the_root_mean_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rebalance, "decay", 1.0 - 1e-12)
     carving = rebalance(100_000)
-    carving.decay = 1.0 - 1e-12  # type: ignore[misc]
     carving.tick(0)
     for _ in range(1000):
         leave(carving, (1, 10), 1)
@@ -333,7 +332,7 @@ def test_a_part_that_shrinks_pays_for_the_pages_beyond_its_new_end() -> None:
     assert carving.take(1, (0, 40))
     assert carving.take(2, (0, 10))
     carving.give(1, 1, 35)
-    assert carving.num_pages == (98, 51), "as wide as the two requests needed"
+    assert carving.num_pages == (66, 66)
     carving._wanted = [1220, 780]
     carving._changed_ns = -Rebalance.cooldown_ns
     moves = carving.tick(0)
@@ -357,14 +356,24 @@ def test_a_part_does_not_shrink_below_what_is_held() -> None:
     carving.check()
 
 
-def test_parts_give_way_to_a_request_that_is_alone() -> None:
+def test_a_part_is_widened_again_for_a_request_that_is_alone() -> None:
     carving = rebalance()
-    assert carving.num_pages[1] < 20
-    assert carving.take(1, (0, 50))
-    assert carving.tick(0) == NO_MOVES
-    assert carving.take(2, (100, 0)) is False
-    assert carving.take(2, (1, 0))
-    assert not carving.fits((0, 20)), "two requests hold pages"
+    assert carving.num_pages == (66, 66)
+    assert not carving.could_fit((66, 0)), "one page is null"
+    carving.tick(0)
+    leave(carving, (40, 2), 2000)
+    carving.tick(Rebalance.cooldown_ns)
+    assert carving.num_pages == (181, 9)
+    assert carving.could_fit((180, 0))
+    assert carving.could_fit((0, 65)), "accepted before, so it must be served"
+    assert carving.take(1, (0, 65))
+    assert carving.num_pages[1] == 66
+    assert carving.take(2, (5, 0))
+    assert not carving.fits((0, 1)), "two requests hold pages"
+    carving.free(2)
+    assert not carving.fits((0, 1)), "it was never wider"
+    carving.free(1)
+    assert carving.fits((180, 0))
     carving.check()
 
 

@@ -14,8 +14,8 @@ from ..policies.caching.rules import CacheRules, cache_rules
 from ..policies.carving.lcm import LCMCarving
 from ..policies.grouping.by_property import STATE_CHUNK
 from ..policies.grouping.vllm import vllm
-from ..policies.large_page import large_page_warning
 from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
+from ..policies.page_advice import large_page_warning
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
 from ..traces import Trace, read_jsonl

@@ -11,8 +11,8 @@ from collections import deque
 from ...configs.errors import ConfigError, InvariantError
 from ...configs.specs import cdiv
 from ..base import Carving, PageGroup, Pages, Slack
-from ..large_page import better_policy
 from ..large_pages.pool import LargePages
+from ..page_advice import better_policy
 
 
 class LCMCarving(Carving):

@@ -16,7 +16,7 @@ from jenga_sim.configs.specs import LayerSpec, ModelSpec, cdiv
 from jenga_sim.policies.base import GroupingContext, PageGroup
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.carving.single import SinglePool
-from jenga_sim.policies.large_page import better_policy, large_page_warning
+from jenga_sim.policies.page_advice import better_policy, large_page_warning
 from jenga_sim.policies.page_shapes import (
     content_bytes,
     expected_waste,

@@ -16,7 +16,7 @@ from ..policies.base import NO_MOVES, Moves, PageGroup, Pages, Slack
 from ..policies.carving.lcm import LCMCarving
 from ..policies.large_pages.pool import Held
 from ..policies.large_pages.quota import Content
-from ..policies.large_pages.rules import FOREVER, TableRules
+from ..policies.large_pages.rules import FOREVER, TableRules, most_held
 from .large_hits import LongestHit, longest_hit
 from .prefix_keys import IntArray, PrefixKeys
 from .requests import NEVER, Requests, Status
@@ -364,17 +364,11 @@ class LargePageTables:
         """See Tables."""
         return self.carving.could_fit(self.most_need(slot, tokens), self._watermark)
 
-    def most_need(self, slot: int, tokens: int) -> tuple[int, ...]:
-        """Pages, per group, that a sequence may hold at once until it has ``tokens``.
-
-        One large page more for kinds that recycle: what they leave behind is cached beside them.
-        """
-        cross = self._requests.cross[slot]
-        return tuple(
-            self.rules.most(group, tokens, cross)
-            + (small.ratio if self._keys and group.kind != "full" else 0)
-            for group, small in zip(self.groups, self.pool.small, strict=True)
-        )
+    def most_need(self, slot: int, tokens: int) -> Pages:
+        """See ``most_held``."""
+        ratios = [small.ratio for small in self.pool.small]
+        cross, caches = self._requests.cross[slot], self._keys is not None
+        return most_held(self.rules, self.groups, ratios, tokens, cross, caches=caches)
 
     def admission_need(self, slot: int, tokens: int) -> Pages:
         """See Tables."""

@@ -14,7 +14,7 @@ from ..policies.caching.rules import CacheRules, cache_rules
 from ..policies.carving.lcm import LCMCarving
 from ..policies.grouping.by_property import STATE_CHUNK
 from ..policies.grouping.vllm import vllm
-from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
+from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules, most_held
 from ..policies.page_advice import large_page_warning
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
@@ -170,8 +170,7 @@ def _policy_warnings(
             f"max_model_len {engine.max_model_len:,} is beyond the model's {model.max_model_len:,} "
             "positions; vLLM accepts that only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
         )
-    rules = table_rules(policy.scheduler, scheduler_config(engine, policy.scheduler), caches)
-    longest = longest_request(groups, carving, rules, engine.max_model_len)
+    longest = longest_request(groups, carving, policy, engine, caches)
     if longest < engine.max_model_len:
         warnings.append(
             f"a request of max_model_len = {engine.max_model_len:,} tokens does not fit this pool; "
@@ -212,14 +211,24 @@ def table_rules(scheduler: str, config: SchedulerConfig, caches: bool) -> TableR
 
 
 def longest_request(
-    groups: tuple[PageGroup, ...], carving: Carving, rules: TableRules, limit: int
+    groups: tuple[PageGroup, ...],
+    carving: Carving,
+    policy: Policy,
+    engine: ResolvedEngine,
+    caches: bool,
 ) -> int:
     """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does."""
+    config = scheduler_config(engine, policy.scheduler)
+    rules = table_rules(policy.scheduler, config, caches)
 
     def fits(tokens: int) -> bool:
-        return carving.could_fit([rules.most(group, tokens, 0) for group in groups])
+        if not isinstance(carving, LCMCarving):
+            return carving.could_fit([rules.most(group, tokens, 0) for group in groups])
+        ratios = [small.ratio for small in carving.pages.small]
+        need = most_held(rules, groups, ratios, tokens, 0, caches=caches)
+        return carving.could_fit(need, config.watermark if policy.scheduler == "v0" else 0.0)
 
-    low, high = 0, limit
+    low, high = 0, engine.max_model_len
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)

@@ -37,6 +37,9 @@ class LargePages(PagePool):
         self._page_of: tuple[dict[Key, int], ...] = tuple({} for _ in ratios)
         self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
         self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
+        self._num_owners = 0
+        self._last_out = NULL_OWNER
+        self._is_thrifty = False
         for group in range(len(ratios)):
             self.take(group, NULL_OWNER, 1)
 
@@ -56,6 +59,29 @@ class LargePages(PagePool):
     def refs(self, group: int, page: int) -> int:
         """Requests that hold a page."""
         return self._refs[group].get(page, 0)
+
+    def join(self, owner: int) -> None:
+        """See PagePool.
+
+        A request that comes back to the pool that it left last, and empty, did not find room alone:
+        large pages went to it while small ones were empty beside a null page. It gets no more of
+        them now than it must have, so that what ``could_fit`` does fit.
+        """
+        super().join(owner)
+        self._is_thrifty = not self._num_owners and owner == self._last_out
+        self._num_owners += 1
+
+    def leave(self, owner: int) -> None:
+        """See PagePool."""
+        super().leave(owner)
+        self._num_owners -= 1
+        self._last_out = owner
+
+    def set_quotas(self, need: Pages) -> None:
+        """See PagePool."""
+        super().set_quotas(need)
+        if self._is_thrifty:
+            self._quota = list(self.room(need).least)
 
     def room(self, need: Pages, hits: Held = ()) -> Room:
         """See PagePool; ``hits`` are pages that the request would hold first."""

@@ -1,10 +1,11 @@
 """What a table over large pages holds: by vLLM's rules of demand, or by the artifact's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...configs.specs import STATE_KINDS, cdiv
-from ..base import PageGroup
+from ..base import PageGroup, Pages
 from ..demand import admission_pages, demand, expired, most_pages, skipped_tokens
 from . import artifact_rules
 
@@ -170,3 +171,23 @@ class WholePromptRules:
         if group.kind == "chunked_local":
             return min(quiet, cdiv(past, group.window) * group.window)
         return quiet
+
+
+def most_held(
+    rules: TableRules,
+    groups: Sequence[PageGroup],
+    ratios: Sequence[int],
+    text: int,
+    cross: int,
+    *,
+    caches: bool,
+) -> Pages:
+    """Pages, per group, that a request may hold at once until it has ``text`` tokens.
+
+    With a cache one large page more for kinds that recycle: what they leave behind is cached beside
+    what they hold. ``ratios``: small pages of each group per large one.
+    """
+    return tuple(
+        rules.most(group, text, cross) + (ratio if caches and group.kind != "full" else 0)
+        for group, ratio in zip(groups, ratios, strict=True)
+    )

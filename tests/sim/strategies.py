@@ -16,13 +16,14 @@ from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.specs import GPUSpec, Kind, LayerSpec, ModelSpec
 from jenga_sim.policies.base import Carving, GroupingContext, PageGroup
-from jenga_sim.policies.demand import most_pages
+from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.presets import PRESETS, Policy
 from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.pool import layer_specs
 from jenga_sim.sim.recorder import Recorder, StepRecord
 from jenga_sim.sim.run import Setup, make_replica, prepare
 from jenga_sim.sim.scheduler import Batch
+from jenga_sim.sim.setup import scheduler_config, table_rules
 from jenga_sim.traces import Trace
 
 POLICIES = tuple(PRESETS)
@@ -121,14 +122,21 @@ def smallest_pool(
     carve: Callable[[tuple[PageGroup, ...], int], Carving],
     groups: tuple[PageGroup, ...],
     need: Sequence[int],
+    watermark: float = 0.0,
 ) -> int:
-    """The fewest bytes of which a carving says that ``need`` pages could fit them."""
+    """The fewest bytes of which a carving says that ``need`` pages could fit them.
+
+    ``watermark``: the share that is left even in an empty pool, by scheduler v0 only.
+    """
 
     def enough(size: int) -> bool:
         try:
-            return carve(groups, size).could_fit(need)
+            carving = carve(groups, size)
         except ConfigError:
             return False
+        if isinstance(carving, LCMCarving):
+            return carving.could_fit(need, watermark)
+        return carving.could_fit(need)
 
     high = max(group.page_bytes for group in groups)
     while not enough(high):
@@ -149,21 +157,21 @@ def pool_bytes(scenario: Scenario, policy: Policy) -> int:
     """The pool of the scenario under ``policy``."""
     groups = groups_of(scenario, policy)
     resolved = engine_config(**engine_of(scenario)).resolve(scenario.model, GPU)
-    batches = 2 if resolved.config.async_scheduling else 1
-    in_flight = batches * resolved.max_num_batched_tokens
-    longest = resolved.max_model_len
+    config = scheduler_config(resolved, policy.scheduler)
+    rules = table_rules(policy.scheduler, config, caches=False)
+    watermark = config.watermark if policy.scheduler == "v0" else 0.0
 
     def need(request: Arrival) -> list[int]:
-        text = min(request.prompt + request.output, longest)
+        text = min(request.prompt + request.output, resolved.max_model_len)
         cross = request.cross if scenario.model.has_cross else 0
-        return [most_pages(group, text, cross, in_flight, longest, batches) for group in groups]
+        return [rules.most(group, text, cross) for group in groups]
 
     needs = sorted(map(need, scenario.requests), key=sum)
     needs = needs[: max(1, len(needs) - scenario.rejects)]
     one = [max(pages) for pages in zip(*needs, strict=True)]
     every = [sum(pages) for pages in zip(*needs, strict=True)]
-    least = smallest_pool(policy.make_carving, groups, one)
-    most = smallest_pool(policy.make_carving, groups, every)
+    least = smallest_pool(policy.make_carving, groups, one, watermark)
+    most = smallest_pool(policy.make_carving, groups, every, watermark)
     return least + (most - least) * scenario.room // 8 + scenario.odd_bytes
 
 

@@ -12,7 +12,9 @@ from jenga_sim.sim.run import make_replica, prepare
 from jenga_sim.traces import Trace
 from tests.sim.strategies import POLICIES, Run, Scenario, examples, figures, run_of, scenarios
 
-every_policy = pytest.mark.parametrize("policy", POLICIES)
+WHOLE_PROMPTS = ("jenga",)
+"""Policies whose scheduler takes every step by itself."""
+every_policy = pytest.mark.parametrize("policy", [p for p in POLICIES if p not in WHOLE_PROMPTS])
 WINDOWED: tuple[Kind, ...] = ("sliding_window", "chunked_local", "full")
 
 
@@ -85,6 +87,20 @@ def test_leaps_change_no_figure_with_two_batches_in_flight(policy: str) -> None:
     holds()
     assert seen["runs"]
     assert seen["steps in leaps"]
+
+
+@pytest.mark.parametrize("policy", WHOLE_PROMPTS)
+def test_scheduler_v0_takes_every_step_by_itself(policy: str) -> None:
+    seen: Counter[str] = Counter()
+
+    @examples(15)
+    @given(scenario=scenarios())
+    def holds(scenario: Scenario) -> None:
+        assert_same(scenario, policy, seen)
+
+    holds()
+    assert seen["steps"] >= 50 * seen["runs"] > 0
+    assert seen["steps in leaps"] == 0
 
 
 @pytest.mark.parametrize("policy", ["paged", "lcm"])

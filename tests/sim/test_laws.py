@@ -292,7 +292,9 @@ def test_no_policy_holds_fewer_bytes_than_ideal_which_holds_what_is_read(policy:
     """Law 8: ``needed`` is the same for every policy, and all that ``ideal`` holds.
 
     With two steps in flight a request whose last token is on its way is not scheduled, and gives
-    back what its window left behind only when it ends; ``ideal`` holds that, too.
+    back what its window left behind only when it ends; ``ideal`` holds that, too. Under scheduler
+    v0 a prompt is computed whole, and a window has pages for the end of it only: there, and until
+    the request decodes, windows hold less than is read.
     """
     seen: Counter[str] = Counter()
 
@@ -306,13 +308,24 @@ def test_no_policy_holds_fewer_bytes_than_ideal_which_holds_what_is_read(policy:
         specs = scenario.model.kv_cache_specs(block_size=1, tp=engine.tp)
         requests, scheduler = run.replica.requests, run.replica.scheduler
         labels = run.recorder.labels
+        whole_prompts = run.setup.policy.scheduler == "v0"
 
         def compare(record: StepRecord) -> None:
             expected = needed_by_label(specs, requests, scheduler.running)
-            assert dict(zip(labels, record.parts[NEEDED], strict=True)) == expected
+            found = dict.fromkeys(expected, 0)
+            for label, needed in zip(labels, record.parts[NEEDED], strict=True):
+                # Jenga's artifact counts every tensor of a state by itself: "mamba.0", "mamba.1".
+                found[label.split(".")[0]] += needed
+            for label, read in expected.items():
+                partly = whole_prompts and "(" in label
+                if partly and any(requests.chunk[slot] > 1 for slot in scheduler.running):
+                    assert found[label] <= read
+                    seen["less than is read"] += found[label] < read
+                else:
+                    assert found[label] == read
             waste = sum(sum(record.parts[part]) for part in (DEAD, PADDING, INTERNAL, EXTERNAL))
             held = run.setup.pool.bytes - record.slack.free - record.slack.reserved
-            assert held == sum(expected.values()) + waste
+            assert held == sum(found.values()) + waste
             if policy == "ideal" and not run.replica.scheduler.config.async_scheduling:
                 assert waste == 0
             seen["wasteful"] += waste > 0
@@ -324,6 +337,7 @@ def test_no_policy_holds_fewer_bytes_than_ideal_which_holds_what_is_read(policy:
     holds()
     if policy != "ideal":
         enough(seen, "wasteful", 0.25)
+    assert bool(seen["less than is read"]) == (policy == "jenga")
 
 
 @pytest.mark.parametrize("policy", ["vllm", "lcm", "static"])
@@ -468,11 +482,11 @@ PRESSED = Scenario(
     ),
     requests=tuple(
         Arrival(i * 700_000, 20 + 37 * i % 150, 5 + 17 * i % 50, 11 * i % 40, i % 3)
-        for i in range(12)
+        for i in range(24)
     ),
     engine={
         "block_size": 4,
-        "max_num_seqs": 8,
+        "max_num_seqs": 16,
         "max_num_batched_tokens": 48,
         "scheduling_policy": "priority",
         "scheduler_reserve_full_isl": False,

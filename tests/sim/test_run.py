@@ -240,12 +240,13 @@ def test_what_is_not_simulated_is_said() -> None:
     hashed = Trace.from_columns([0], [600], [5], hash_ids=[[1, 2]])
     cross = Trace.from_columns([0], [600], [5], cross_tokens=[1_600])
 
-    assert "prefix caching is off" in warnings_of(hashed, policy="lcm")
+    assert "prefix caching is off" in warnings_of(hashed, policy="static")
     assert "finer than the trace's hash ids (512 tokens)" in warnings_of(hashed)
     assert "no prefix is shared" in warnings_of(plain)
     assert "cross_tokens of the trace are ignored" in warnings_of(cross)
     assert "cross_tokens" not in warnings_of(cross, "llama-3.2-11b-vision")
-    assert warnings_of(plain, policy="lcm") == ""
+    assert warnings_of(plain, policy="static") == ""
+    assert "prompts are computed whole, before decodes" in warnings_of(plain, policy="jenga")
     assert "--disable-hybrid-kv-cache-manager" in warnings_of(plain, "bamba-9b", "vllm-nohybrid")
 
 

@@ -42,7 +42,7 @@ def chosen_retention(
         raise ConfigError(
             f"policy.retention: {policy.retention} needs grouping vllm or vllm_nohybrid and "
             f"carving single, or carving lcm; policy {policy.name} has {policy.grouping} and "
-            f"{policy.carving}"
+            f"{policy.carving}. Set policy.retention=none"
         )
     if not caches_prefixes(model):
         what = "with cross attention" if model.has_cross else "without attention"

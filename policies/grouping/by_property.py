@@ -19,13 +19,14 @@ def by_property(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple
     del context
     caches: dict[int, dict[tuple[str, int], list[KVCacheSpec]]] = {}
     for spec in specs:
-        for cache in _caches(spec):
+        for cache in tensors_of(spec):
             same_size = caches.setdefault(cache.content_bytes, {})
             same_size.setdefault((cache.kind, cache.window), []).append(cache)
     return tuple(group_of(same) for groups in caches.values() for same in groups.values())
 
 
-def _caches(spec: KVCacheSpec) -> Iterator[KVCacheSpec]:
+def tensors_of(spec: KVCacheSpec) -> Iterator[KVCacheSpec]:
+    """The cache of a layer, or one for every tensor of its state."""
     if not spec.is_state:
         yield spec
         return

@@ -193,7 +193,8 @@ def test_a_setting_is_the_same_as_flag_and_through_set(
 def test_a_policy_rebuilt_by_choices_gives_the_figures_of_the_preset(
     jenga: Jenga, chat: Path
 ) -> None:
-    choices = ["--set", "policy.grouping=uniform", "--set", "policy.carving=single"]
+    new = ["grouping=uniform", "carving=single", "retention=none"]
+    choices = [word for choice in new for word in ("--set", f"policy.{choice}")]
 
     rebuilt = summary_of(jenga, chat, "--policy", "lcm", *choices)
     preset = summary_of(jenga, chat, "--policy", "paged")

@@ -56,6 +56,23 @@ def check_shared_out(specs: tuple[KVCacheSpec, ...], groups: tuple[PageGroup, ..
         assert each.page_bytes * each.pages_per_block >= each.content_bytes
 
 
+def check_every_tensor_is_shared_out(
+    specs: tuple[KVCacheSpec, ...], groups: tuple[PageGroup, ...]
+) -> None:
+    """Every tensor of a state is in exactly one group, among others of its size."""
+    shared = [
+        (layer, each.page_bytes / len(each.layers)) for each in groups for layer in each.layers
+    ]
+    sizes = {spec.layer: spec.state_sizes or (spec.content_bytes,) for spec in specs}
+    assert sorted(shared) == sorted((layer, size) for layer in sizes for size in sizes[layer])
+    assert not any(each.padding_bytes for each in groups)
+
+
+def check_all(grouping: str, specs: tuple[KVCacheSpec, ...], groups: tuple[PageGroup, ...]) -> None:
+    by_tensor = grouping == "by_property"
+    (check_every_tensor_is_shared_out if by_tensor else check_shared_out)(specs, groups)
+
+
 @pytest.mark.parametrize("grouping", GROUPINGS)
 @examples(150)
 @given(
@@ -70,7 +87,7 @@ def test_every_layers_bytes_are_in_exactly_one_group(
         if "MLA pages cannot be padded" in str(error):
             return
         raise
-    check_shared_out(specs, groups)
+    check_all(grouping, specs, groups)
     if grouping.startswith("vllm"):
         assert len({each.page_bytes for each in groups}) == 1, "vLLM's pages are of one size"
     if grouping == "uniform":
@@ -87,7 +104,7 @@ def test_every_layers_bytes_are_in_exactly_one_group(
 @pytest.mark.parametrize("model", model_names())
 @pytest.mark.parametrize("grouping", GROUPINGS)
 def test_every_model_of_the_zoo_can_be_grouped(model: str, grouping: str) -> None:
-    check_shared_out(*group(load_model(model), grouping))
+    check_all(grouping, *group(load_model(model), grouping))
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_a_carving_may_be_replaced_by_a_class_of_the_users(mine: Path) -> None:
         ({"grouping": ["vllm"]}, r"policy\.grouping: \['vllm'\] is none of"),
         ({"carving": "slab"}, r"policy\.carving: 'slab' is none of .*ideal, lcm"),
         ({"carving": 3}, r"policy\.carving: 3 is none of"),
-        ({"scheduler": "v0"}, r"policy\.scheduler: 'v0' is none of v1"),
+        ({"scheduler": "v2"}, r"policy\.scheduler: 'v2' is none of v1, v0"),
         ({"retention": "dens"}, r"policy\.retention: 'dens' is none of none, dense"),
         ({"eviction": "lfu"}, r"policy\.eviction: 'lfu' is none of lru"),
     ],
@@ -231,7 +231,7 @@ def test_a_choice_that_does_not_exist_is_refused_by_name(
 
 def test_a_carving_that_cannot_serve_the_grouping_says_so() -> None:
     with pytest.raises(ConfigError, match="'single' needs pages of one size"):
-        jenga_sim.run(TRACE, policy=customize(PRESETS["lcm"], {"carving": "single"}))
+        jenga_sim.run(TRACE, policy=customize(PRESETS["max-page"], {"grouping": "by_kind"}))
 
 
 def test_the_contract_can_be_named_from_the_front_door() -> None:

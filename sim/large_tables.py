@@ -4,7 +4,6 @@ A prompt is looked up first, holds what it hits and then takes what it lacks. Fu
 as soon as they are computed, whatever their kind, and stay so until the five steps evict them.
 """
 
-import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from ..policies.carving.lcm import LCMCarving
 from ..policies.large_pages.pool import Held
 from ..policies.large_pages.quota import Content
 from ..policies.large_pages.rules import FOREVER, TableRules, most_held
-from .large_hits import LongestHit, longest_hit
+from .large_hits import LongestHit
+from .large_lookup import CachedPrefix, PrefixLookup
 from .prefix_keys import IntArray, PrefixKeys
 from .requests import NEVER, Requests, Status
 from .table_contract import NO_HIT, Hit, growth_classes
@@ -68,15 +68,12 @@ class LargePageTables:
         self.keyed = tuple(array("q", zeros) for _ in self.classes) if keys else ()
         self._first_of = [self.class_of.index(index) for index in range(len(self.classes))]
         self._requests = requests
-        self._keys = keys
-        self._alignment = math.lcm(*(group.block_size for group in self.groups))
+        self._lookup = PrefixLookup(self.groups, self.pool, keys, rules) if keys else None
         self._counts_steps = counts_steps
         self._clock = 0
         self._accessed: dict[int, int] = {}
         self._tables: dict[int, _Table] = {}
-        self._known_keys: dict[int, list[IntArray]] = {}
-        self._found: tuple[int, list[list[int]]] = (NEVER, [])
-        self._longest = NO_LONGEST
+        self._found = CachedPrefix(NEVER, NO_LONGEST, [])
         self._limits: dict[int, LongestHit] = {}
         # Requests that preempted themselves: what they hit stood in the way of what they need.
         self._hits_nothing: set[int] = set()
@@ -108,53 +105,14 @@ class LargePageTables:
 
     def look_up(self, slot: int) -> Hit:
         """See Tables. While nobody holds a page, a hit that stands in its own way is no hit."""
-        if self._keys is None or slot in self._hits_nothing:
+        if self._lookup is None or slot in self._hits_nothing:
             return NO_HIT
-        tokens = self._requests.num_tokens(slot)
-        pages = [self._cached_pages(slot, index, tokens - 1) for index in range(len(self.groups))]
-        cached = [
-            np.array([page != NULL for page in found[:: group.pages_per_block]], dtype=bool)
-            for group, found in zip(self.groups, pages, strict=True)
-        ]
-        self._longest = longest_hit(self.groups, cached, self._alignment, self.rules.first_read)
-        hit = Hit(self._longest.tokens, 0)
-        self._found = (slot, self._held_by_hit(pages, hit.tokens))
+        found = self._lookup.find(slot, self._requests.num_tokens(slot) - 1)
+        self._found = found
+        hit = Hit(found.longest.tokens, 0)
         if hit.tokens and not self._tables and self.lacking(slot, hit, 0, 0.0, whole=True):
             return NO_HIT
         return hit
-
-    def _cached_pages(self, slot: int, index: int, tokens: int) -> list[int]:
-        """Pages that cache the whole blocks of the first ``tokens``; NULL where none does.
-
-        Kinds that read everything are not asked for what lies behind a gap.
-        """
-        group = self.groups[index]
-        ends_at_gap = group.kind == "full"
-        pages: list[int] = []
-        for key in self._keys_of(slot)[index][: tokens // group.block_size].tolist():
-            found = self._pages_of_block(index, key)
-            if not found and ends_at_gap:
-                break
-            pages += found or [NULL] * group.pages_per_block
-        return pages
-
-    def _pages_of_block(self, index: int, key: int) -> list[int]:
-        """All pages of a cached block; none if one of them is gone or not computed yet."""
-        pages: list[int] = []
-        for part in range(self.groups[index].pages_per_block):
-            page = self.pool.find(index, (key, part))
-            if page is None or not self.pool.is_computed(index, page):
-                return []
-            pages.append(page)
-        return pages
-
-    def _held_by_hit(self, pages: list[list[int]], tokens: int) -> list[list[int]]:
-        held: list[list[int]] = []
-        for group, found in zip(self.groups, pages, strict=True):
-            end = tokens // group.block_size
-            first = min(self.rules.first_read(group, tokens), end)
-            held.append(found[first * group.pages_per_block : end * group.pages_per_block])
-        return held
 
     def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
         """See Tables."""
@@ -177,9 +135,9 @@ class LargePageTables:
     def _hits_of(self, slot: int, hit: Hit) -> Held:
         if not hit.tokens:
             return ()
-        if self._found[0] != slot:
+        if self._found.slot != slot:
             raise InvariantError(f"request {slot} takes a hit that was found for another")
-        return self._found[1]
+        return self._found.pages
 
     def _fits(self, need: Pages, hits: Held, watermark: float) -> bool:
         room = self.pool.room(need, hits)
@@ -234,7 +192,7 @@ class LargePageTables:
         if not self._fits(need, hits, 0.0):
             return False
         if self._requests.hit[slot] == NEVER and slot not in self._limits:
-            self._limits[slot] = self._longest if self._found[0] == slot else NO_LONGEST
+            self._limits[slot] = self._found.longest if self._found.slot == slot else NO_LONGEST
         table = _Table([[] for _ in self.groups], [], [])
         for index, group in enumerate(self.groups):
             mine = list(hits[index]) if hits else []
@@ -261,21 +219,21 @@ class LargePageTables:
 
     def _key_full_blocks(self, slot: int, table: _Table, tokens: int) -> None:
         """Let later requests find the blocks that ``tokens`` fill."""
-        if self._keys is None:
+        if self._lookup is None:
             return
+        keys = self._lookup.keys_of(slot)
         for index, group in enumerate(self.groups):
             each, pages = group.pages_per_block, table.pages[index]
             full = min(tokens // group.block_size, len(pages) // each)
-            for block in range(max(table.keyed[index], table.gone[index] // each), full):
-                key, end = int(self._keys_of(slot)[index][block]), (block + 1) * group.block_size
-                for part in range(each):
-                    page = pages[block * each + part]
-                    self.pool.set_key(index, page, Content((key, part), end))
+            first = max(table.keyed[index], table.gone[index] // each)
+            for place in range(first * each, full * each):
+                end = (place // each + 1) * group.block_size
+                self.pool.set_key(index, pages[place], Content(keys[index][place], end))
             table.keyed[index] = max(full, table.keyed[index])
 
     def commit(self, slot: int, tokens: int) -> None:
         """See Tables."""
-        if self._keys is not None and tokens >= self._next_key[slot]:
+        if self._lookup is not None and tokens >= self._next_key[slot]:
             table = self._tables[slot]
             self._key_full_blocks(slot, table, tokens)
             self.pool.end_step()
@@ -308,7 +266,8 @@ class LargePageTables:
     def free(self, slot: int) -> None:
         """See Tables. What is cached stays so until its page is taken."""
         table = self._tables.pop(slot, None)
-        self._known_keys.pop(slot, None)
+        if self._lookup is not None:
+            self._lookup.forget(slot)
         if table is None:
             return
         if not self._tables and self._requests.status[slot] == Status.RUNNING:
@@ -338,17 +297,6 @@ class LargePageTables:
         self._next_key[slot] = next_key
         self._quiet_until[slot] = min(quiet, next_key - 1)
 
-    def _keys_of(self, slot: int) -> list[IntArray]:
-        """Keys of the whole blocks of each group."""
-        keys = self._known_keys.get(slot)
-        if keys is None:
-            assert self._keys is not None
-            sizes = {group.block_size for group in self.groups}
-            by_size = {size: self._keys.of(slot, size) for size in sizes}
-            keys = [by_size[group.block_size] for group in self.groups]
-            self._known_keys[slot] = keys
-        return keys
-
     def limit(self, slot: int) -> tuple[str, int]:
         """See Tables."""
         limit = self._limits.get(slot, NO_LONGEST)
@@ -356,7 +304,7 @@ class LargePageTables:
 
     def held_pages(self) -> tuple[int, ...]:
         """See Tables."""
-        if self._keys is None:
+        if self._lookup is None:
             return ()
         return tuple(self.pool.num_held(index) for index in range(len(self.groups)))
 
@@ -367,7 +315,7 @@ class LargePageTables:
     def most_need(self, slot: int, tokens: int) -> Pages:
         """See ``most_held``."""
         ratios = [small.ratio for small in self.pool.small]
-        cross, caches = self._requests.cross[slot], self._keys is not None
+        cross, caches = self._requests.cross[slot], self._lookup is not None
         return most_held(self.rules, self.groups, ratios, tokens, cross, caches=caches)
 
     def admission_need(self, slot: int, tokens: int) -> Pages:
@@ -386,13 +334,12 @@ class LargePageTables:
     def shared_pages(self, slots: Sequence[int], views: IntArray) -> IntArray:
         """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""
         found: list[tuple[int, int, int, int]] = []
-        for row, slot in enumerate(slots):
-            table = self._tables[slot]
-            for view, index in enumerate(views[0].tolist()):
-                for block in range(table.gone[index], len(table.pages[index])):
-                    page = table.pages[index][block]
-                    if self.pool.refs(index, page) > 1:
-                        found.append((row, view, block, page))
+        for view, index in enumerate(views[0].tolist()):
+            several = self.pool.shared(index)
+            for row, slot in enumerate(slots) if several else ():
+                table = self._tables[slot]
+                mine = enumerate(table.pages[index][table.gone[index] :], table.gone[index])
+                found += [(row, view, block, page) for block, page in mine if page in several]
         found.sort(key=lambda each: (each[1], each[3]))
         return np.array(found, dtype=np.int64).reshape(-1, 4).T.copy()
 

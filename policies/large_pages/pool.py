@@ -7,7 +7,7 @@ pages lasts, so that one group does not take what another one needs in the same 
 """
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from ...configs.errors import InvariantError
 from ...configs.specs import cdiv
@@ -34,6 +34,7 @@ class LargePages(PagePool):
         self.small: tuple[SmallPages, ...] = tuple(SmallPages(ratio) for ratio in ratios)
         self.idle = tuple(IdlePages(ratio) for ratio in ratios)
         self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
+        self._shared: tuple[set[int], ...] = tuple(set() for _ in ratios)
         self._page_of: tuple[dict[Key, int], ...] = tuple({} for _ in ratios)
         self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
         self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
@@ -113,7 +114,8 @@ class LargePages(PagePool):
         """Take small pages for ``owner``, each from the first of the five places that has one."""
         pages: list[int] = []
         while len(pages) < count:
-            pages += self._take_empty(group, owner, count - len(pages)) or self._evict_small(group)
+            most = count - len(pages)
+            pages += self._take_empty(group, owner, most) or self._evict_small(group, most)
         self._refs[group].update(dict.fromkeys(pages, 1))
         return pages
 
@@ -144,13 +146,16 @@ class LargePages(PagePool):
             self._forget(group, page)
         self._empty(group, large, pages)
 
-    def _evict_small(self, group: int) -> list[int]:
-        """Forget the least recently used small page of a group."""
-        page = self.idle[group].first_small()
-        if page is None:
-            raise InvariantError("pages were promised that are not there")
-        self._forget(group, page)
-        return [page]
+    def _evict_small(self, group: int, most: int) -> list[int]:
+        """Forget the least recently used small pages of a group: no page gets empty by that."""
+        pages: list[int] = []
+        while len(pages) < most:
+            page = self.idle[group].first_small()
+            if page is None:
+                raise InvariantError("pages were promised that are not there")
+            self._forget(group, page)
+            pages.append(page)
+        return pages
 
     def _forget(self, group: int, page: int) -> None:
         self.idle[group].remove(page)
@@ -184,6 +189,26 @@ class LargePages(PagePool):
         """Whether a page was full before this step. Pure."""
         return page in self._content[group] and page not in self._fresh[group]
 
+    def find_computed(self, group: int, keys: Sequence[Key], *, to_gap: bool) -> list[int | None]:
+        """The page that caches each of ``keys`` since before this step; None where none does. Pure.
+
+        ``to_gap``: only those before the first that is missing.
+        """
+        page_of, fresh = self._page_of[group], self._fresh[group]
+        if to_gap:
+            found = list(takewhile(lambda page: page is not None, map(page_of.get, keys)))
+        else:
+            found = [page_of.get(key) for key in keys]
+        if fresh and not fresh.isdisjoint(found):
+            found = [None if page in fresh else page for page in found]
+            if to_gap:
+                found = found[: found.index(None)]
+        return found
+
+    def shared(self, group: int) -> set[int]:
+        """Small pages of a group that several requests hold. Not to be changed."""
+        return self._shared[group]
+
     def set_key(self, group: int, page: int, content: Content) -> bool:
         """A held page is full: later requests may find it. False if another page has the key."""
         if content.key in self._page_of[group]:
@@ -200,6 +225,8 @@ class LargePages(PagePool):
         if refs[page] == 1:
             self._close(group, page // self.small[group].ratio)
             self.idle[group].remove(page)
+        else:
+            self._shared[group].add(page)
 
     def release(self, group: int, pages: Sequence[int], time: float = 0.0) -> None:
         """One request less holds ``pages``; without any they are cached if keyed, else empty.
@@ -213,6 +240,8 @@ class LargePages(PagePool):
                 count = refs.get(page, 0) - 1
                 if count > 0:
                     refs[page] = count
+                    if count == 1:
+                        self._shared[group].remove(page)
                 elif count < 0:
                     raise InvariantError(f"page {page} of group {group} is given back by nobody")
                 else:
@@ -252,6 +281,8 @@ class LargePages(PagePool):
             in_use |= mine
             idle.check()
             held = len(self._refs[group])
+            if self._shared[group] != {p for p, n in self._refs[group].items() if n > 1}:
+                raise InvariantError(f"group {group}: the list of shared pages is wrong")
             total = small.num_empty + small.num_parked + len(idle) + held
             if total != small.ratio * small.num_large:
                 raise InvariantError(f"group {group}: {total} small pages in its large ones")

@@ -1,4 +1,4 @@
-"""The scheduler under Jenga's artifact (vLLM 0.6, ``core/scheduler.py``): whole prompts first.
+"""The scheduler under Jenga's artifact (vLLM's v0 engine, ``core/scheduler.py``): whole prompts first.
 
 A step computes either prompts or decodes. Waiting prompts go first, whole, as long as the next one
 fits; only a step without any decodes, and then everybody who runs. There are no chunks, and one

@@ -1,8 +1,10 @@
 """The scheduler of vLLM's v0 engine, on which Jenga's artifact runs: whole prompts first.
 
-Source: ``core/scheduler.py``, branch ``vllm-v0-jenga``. A step computes either prompts or decodes. Waiting prompts go first, whole, as long as the next one
+A step computes either prompts or decodes. Waiting prompts go first, whole, as long as the next one
 fits; only a step without any decodes, and then everybody who runs. There are no chunks, and one
 batch at a time. ``max_num_batched_tokens`` is max(``max_model_len``, 2048) there.
+
+Source: ``core/scheduler.py``, branch ``vllm-v0-jenga``.
 """
 
 from ..policies.base import Pages

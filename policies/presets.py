@@ -15,6 +15,7 @@ from .base import Carving, Grouping
 from .carving.buddy import Buddy
 from .carving.ideal import Ideal
 from .carving.lcm import LCMCarving
+from .carving.lcm_frugal import FrugalLCMCarving
 from .carving.rebalance import Rebalance
 from .carving.single import SinglePool
 from .carving.static import SGLangPartition, StaticPartition
@@ -53,6 +54,7 @@ CARVINGS: dict[str, CarvingFactory] = {
     "rebalance": Rebalance,
     "two-ended": TwoEnded,
     "lcm": LCMCarving,
+    "lcm-frugal": FrugalLCMCarving,
     "buddy": Buddy,
     "ideal": Ideal,
 }
@@ -85,6 +87,12 @@ class Policy:
         if self.carving not in CARVINGS and ":" not in self.carving:
             raise ConfigError(f"policy.carving: {self.carving!r} is none of {sorted(CARVINGS)}")
         return CARVINGS.get(self.carving) or load_class(self.carving)
+
+    @property
+    def has_large_pages(self) -> bool:
+        """Whether the pool is Jenga's, which caches prefixes in its own way."""
+        carving = self.make_carving
+        return isinstance(carving, type) and issubclass(carving, LCMCarving)
 
     @property
     def aligns_blocks(self) -> bool:
@@ -145,6 +153,13 @@ PRESETS: dict[str, Policy] = {
             carving="lcm",
             retention="dense",
             summary="Jenga: large pages of the LCM of the kinds' pages, request-aware, cached",
+        ),
+        Policy(
+            name="lcm-frugal",
+            grouping="by_kind",
+            carving="lcm-frugal",
+            retention="dense",
+            summary="Jenga's large pages, but others' empty small pages are taken first",
         ),
         Policy(
             name="jenga",

@@ -32,22 +32,22 @@ def chosen_retention(
         )
     if asked is False or not retention.enabled:
         return OFF, []
-    if policy.carving == "lcm":
+    if policy.has_large_pages:
         if retention.interval is not None:
             raise ConfigError(
-                f"policy.retention: carving lcm keeps everything (dense) or nothing (none), not "
-                f"{policy.retention}"
+                f"policy.retention: carving {policy.carving} keeps all (dense) or nothing (none), "
+                f"not {policy.retention}"
             )
     elif not (policy.carving == "single" and policy.grouping.startswith("vllm")):
         raise ConfigError(
             f"policy.retention: {policy.retention} needs grouping vllm or vllm_nohybrid and "
-            f"carving single, or carving lcm; policy {policy.name} has {policy.grouping} and "
-            f"{policy.carving}. Set policy.retention=none"
+            f"carving single, or carving lcm or lcm-frugal; policy {policy.name} has "
+            f"{policy.grouping} and {policy.carving}. Set policy.retention=none"
         )
     if not caches_prefixes(model):
         what = "with cross attention" if model.has_cross else "without attention"
         return OFF, [f"no prefix of a model {what} is cached: caching is off"]
-    if policy.carving == "lcm":
+    if policy.has_large_pages:
         return retention, []
     if policy.scheduler == "v0" and model.has_state:
         raise ConfigError(

@@ -19,6 +19,7 @@ class LCMCarving(Carving):
     """Large pages = least common multiple of the groups' page bytes; request-aware placement."""
 
     grouping = "by_kind"
+    pages_type: type[LargePages] = LargePages
 
     def __init__(self, groups: tuple[PageGroup, ...], pool_bytes: int) -> None:
         super().__init__(groups, pool_bytes)
@@ -27,7 +28,7 @@ class LCMCarving(Carving):
         self.num_large = cdiv(pool_bytes, self.large_bytes) - 1
         if self.num_large <= len(groups):
             raise ConfigError(self._too_large_message())
-        self.pages = LargePages(
+        self.pages = self.pages_type(
             [self.large_bytes // group.page_bytes for group in groups], self.num_large
         )
         self._held: dict[int, tuple[deque[int], ...]] = {}

@@ -15,6 +15,7 @@ from jenga_sim.policies.carving.buddy import Buddy
 from jenga_sim.policies.carving.buddy_space import BuddySpace
 from jenga_sim.policies.carving.ideal import Ideal
 from jenga_sim.policies.carving.lcm import LCMCarving
+from jenga_sim.policies.carving.lcm_frugal import FrugalLCMCarving
 from jenga_sim.policies.carving.rebalance import Rebalance
 from jenga_sim.policies.carving.single import SinglePool
 from jenga_sim.policies.carving.static import SGLangPartition, StaticPartition
@@ -82,7 +83,9 @@ class Conformance(RuleBasedStateMachine):
 
     @rule(slot=SLOTS, data=st.data())
     def take(self, slot: int, data: st.DataObject) -> None:
-        need = data.draw(self.needs())
+        self.take_pages(slot, data.draw(self.needs()))
+
+    def take_pages(self, slot: int, need: tuple[int, ...]) -> bool:
         before = self.observe()
         expected = self.carving.fits(need)
         taken = self.carving.take(slot, need)
@@ -94,6 +97,7 @@ class Conformance(RuleBasedStateMachine):
             self.held[slot] = [a + b for a, b in zip(held, need, strict=True)]
         for known in self.refused:
             assert not self.carving.fits(*known), "fewer free pages turned refusal into consent"
+        return taken
 
     @rule(slot=SLOTS)
     def take_nothing(self, slot: int) -> None:
@@ -299,6 +303,30 @@ class LCMMachine(Conformance):
             assert slack.external == beside_null_pages
 
 
+class FrugalLCMMachine(LCMMachine):
+    make = FrugalLCMCarving
+    leaves_watermark = True  # what an admission counts on is what a call uses
+
+    @rule(slot=SLOTS, data=st.data())
+    def take_uses_large_pages_only_for_what_is_lacking(
+        self, slot: int, data: st.DataObject
+    ) -> None:
+        pages = cast(FrugalLCMCarving, self.carving).pages
+        need = data.draw(self.needs())
+        lacking = [max(0, n - s.num_empty) for n, s in zip(need, pages.small, strict=True)]
+        large = sum(-(-n // s.ratio) for n, s in zip(lacking, pages.small, strict=True))
+        before = pages.free_large
+        taken = self.take_pages(slot, need)
+        assert before - pages.free_large == (large if taken else 0)
+
+    @rule(slot=SLOTS, data=st.data())
+    def what_fits_at_once_fits_in_chunks(self, slot: int, data: st.DataObject) -> None:
+        first, second = data.draw(self.needs()), data.draw(self.needs())
+        if self.carving.fits(tuple(map(sum, zip(first, second, strict=True)))):
+            assert self.take_pages(slot, first)
+            assert self.take_pages(slot, second)
+
+
 class BuddyMachine(Conformance):
     make = Buddy
     page_sizes = "powers"
@@ -329,12 +357,13 @@ TestTwoEnded = machine(TwoEndedMachine, 200)
 TestRebalance = machine(RebalanceMachine, 200)
 TestIdeal = machine(IdealMachine, 60)
 TestLCM = machine(LCMMachine, 200)
+TestFrugalLCM = machine(FrugalLCMMachine, 200)
 TestBuddy = machine(BuddyMachine, 200)
 
 
 def test_every_carving_of_the_presets_is_tested() -> None:
     tested: set[object] = {SinglePool, StaticPartition, Ideal, LCMCarving, Buddy}
-    tested |= {SGLangPartition, TwoEnded, Rebalance}
+    tested |= {SGLangPartition, TwoEnded, Rebalance, FrugalLCMCarving}
     assert set(CARVINGS.values()) == tested
 
 
@@ -409,6 +438,23 @@ def test_lcm_step_2_prefers_an_empty_large_page_to_anothers_small_ones() -> None
     assert carving.take(0, (1, 0))
     assert carving.take(1, (1, 0))
     assert carving.slack(None) == Slack((4 * 4, 0), BESIDE_NULL, RESERVED, free=0, cached=(0, 0))
+
+
+def test_an_admission_to_lcm_that_counts_on_others_pages_may_not_get_its_second_chunk() -> None:
+    for make, promised in ((LCMCarving, False), (FrugalLCMCarving, True)):
+        carving = make(tuple(page_group(index, size) for index, size in enumerate((4, 6))), 12 * 5)
+        assert carving.take(0, (3, 0)), "two beside the null page, one of a large page"
+        assert carving.fits((2, 2)), "two of slot 0's large page, and the last large page"
+        assert carving.take(1, (2, 0)), "the first chunk"
+        assert carving.fits((0, 2)) == promised
+
+
+def test_lcm_frugal_prefers_anothers_small_pages_to_an_empty_large_page() -> None:
+    groups = tuple(page_group(index, size) for index, size in enumerate((4, 6)))
+    carving = FrugalLCMCarving(groups, 12 * 5)
+    assert carving.take(0, (4, 0)), "two beside the null page, two of a large page"
+    assert carving.take(1, (1, 0)), "the third of it"
+    assert carving.slack(None) == Slack((0, 0), (0, 6), RESERVED, free=12, cached=(0, 0))
 
 
 def test_lcm_step_5_takes_any_empty_page_of_the_group_when_no_large_page_is_left() -> None:

@@ -23,7 +23,8 @@ from jenga_sim.configs.specs import cdiv
 from jenga_sim.policies.presets import PRESETS
 from jenga_sim.sim.plots import KIND_COLORS, WASTE_COLORS
 
-FOLDER = Path(__file__).parent / "pictures" / "policies"
+DOCUMENT = Path(__file__).parent / "policies.md"
+FOLDER = DOCUMENT.parent / "pictures" / "policies"
 WIDEST_KIB = 480
 """Length of the scale for pages, in all pictures: the large page of ``jenga``."""
 COLORS = {
@@ -150,8 +151,8 @@ def draw_pool(axes: Axes, data: Picture) -> None:
         text = f"{name} {share:.1%}" if share >= 0.0005 else f"{name} < 0.1%"
         handles.append(Patch(fc=COLORS[label], ec="#333333", lw=0.3, hatch=HATCHES.get(label),
                              label=text))  # fmt: skip
-    needed = sum(bytes_ for label, bytes_ in data.pool if label not in WASTE_COLORS) / POOL_BYTES
-    counts = f"{data.running} requests run, {data.waiting} wait, {needed:.1%} is needed"
+    share = data.needed() / POOL_BYTES
+    counts = f"{data.running} requests run, {data.waiting} wait, {share:.1%} is needed"
     _title(axes, f"the pool of {POOL_BYTES // MIB} MiB after {MOMENT_NS // 10**6} ms: {counts}")
     axes.set(xlim=(0, POOL_BYTES / MIB), ylim=(0.36, -0.36), yticks=[])
     axes.legend(handles=handles, ncols=5, fontsize=8, frameon=False, loc="upper left",
@@ -194,7 +195,15 @@ def write(data: Picture, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def with_words(text: str, data: Picture) -> str:
+    """The document with the picture's figures in words, as the text in place of the picture."""
+    link = f"(pictures/policies/{data.policy}.svg)"
+    return re.sub(rf"!\[[^\]]*\]{re.escape(link)}", f"![{data.in_words()}]{link}", text)
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[1:] or PRESETS:
-        write(picture(name), FOLDER / f"{name}.svg")
+        drawn = picture(name)
+        write(drawn, FOLDER / f"{name}.svg")
+        DOCUMENT.write_text(with_words(DOCUMENT.read_text("utf-8"), drawn), "utf-8")

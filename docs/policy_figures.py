@@ -67,6 +67,20 @@ class Picture:
         """All of it on one line."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
+    def needed(self) -> int:
+        """Needed bytes of all kinds."""
+        return sum(bytes_ for label, bytes_ in self.pool if label not in WASTE_COLORS)
+
+    def in_words(self) -> str:
+        """What the bar shows, for those who do not see it."""
+        parts = [("needed", self.needed()), *self.pool[-len(WASTE_COLORS) :]]
+        shares = [
+            f"{bytes_ / POOL_BYTES:.1%} {part}"
+            for part, bytes_ in parts
+            if bytes_ > POOL_BYTES // 2000
+        ]
+        return f"{self.policy}: {self.running} requests run; {', '.join(shares)}"
+
 
 def model() -> ModelSpec:
     """Three full-attention layers, five with a window of 256 tokens, two with a state."""

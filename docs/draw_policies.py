@@ -79,7 +79,7 @@ def draw_pages(axes: Axes, data: Picture) -> None:
         what += (
             f", in large pages (thick frames) of {large // KIB} KiB that are full of such blocks"
         )
-    _title(axes, f"{data.policy}: {what}; KiB", -0.333)
+    _title(axes, f"{data.policy}: {what} (KiB)", -0.333)
     axes.set(xlim=(0, WIDEST_KIB), ylim=(len(data.rows) - 0.5, -0.5), yticks=[])
     _plain(axes, 96)
 

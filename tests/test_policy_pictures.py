@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 from draw_policies import DOCUMENT, FOLDER, figure_of, with_words, write
 from matplotlib.patches import Rectangle
-from policy_figures import MIB, POOL_BYTES, Picture, picture
+from policy_figures import MIB, MOMENT_NS, POOL_BYTES, Picture, picture, trace
 
 from jenga_sim.policies.presets import PRESETS
 
@@ -36,10 +36,23 @@ def shape(text: str) -> str:
 @every_policy
 def test_a_policy_has_a_paragraph_a_picture_and_a_source(name: str) -> None:
     text = section(name)
-    paragraphs = [part for part in text.strip().split("\n\n") if not part.startswith("![")]
-    assert 3 <= len(re.findall(r"\.(?=\s|$)", paragraphs[0])) <= 12
+    policy = PRESETS[name]
+    assert text.strip().splitlines()[0] == (
+        f"*grouping `{policy.grouping}`, carving `{policy.carving}`, "
+        f"scheduler `{policy.scheduler}`, retention `{policy.retention}`*"
+    )
     assert re.findall(r"!\[[^]]*\]\((.*?)\)", text) == [f"pictures/policies/{name}.svg"]
     assert len(re.findall(r"^Source: .+", text, re.MULTILINE)) == 1
+
+
+def test_the_document_says_which_requests_are_in_the_pictures() -> None:
+    text, requests = " ".join(section("How to read the pictures").split()), trace()
+    prompts, outputs = requests.input_tokens, requests.output_tokens
+    assert f"{len(prompts)} requests" in text
+    assert f"prompts of {prompts.min()} to {prompts.max():,} tokens" in text
+    assert f"outputs of {outputs.min()} to {outputs.max()}." in text
+    assert f"{POOL_BYTES // MIB} MiB" in text
+    assert f"{MOMENT_NS // 10**6} ms after the first arrival" in text
 
 
 def test_there_is_a_picture_of_each_policy_and_no_other() -> None:

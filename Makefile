@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers check notebooks bench clean
+.PHONY: help demo test lint types layers check notebooks pictures bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ check: lint types layers test ## Do all of the above checks
 
 notebooks: $(VENV)/.installed-dev ## Run the notebooks and store their output
 	$(BIN)/python tests/test_notebooks.py
+
+pictures: $(VENV)/.installed ## Draw the pictures of docs/policies.md
+	$(BIN)/python docs/draw_policies.py
 
 bench: $(VENV)/.installed ## Measure how fast the simulator is, one JSON line per policy
 	@$(BIN)/python benchmarks/run_sample.py

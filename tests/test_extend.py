@@ -1,6 +1,8 @@
-"""The policy of CONTRIBUTING.md: one file, no registration, and it obeys every law."""
+"""The policy of docs/extend.md: one file, no registration, and it obeys every law."""
 
+import inspect
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from jenga_sim import Result, Trace, get_policy, run
+from jenga_sim import Carving, Result, Trace, get_policy, run
 from jenga_sim.cli import main
 
 ROOT = Path(__file__).parents[1]
-MINE = f"{ROOT / 'docs' / 'examples' / 'my_policy.py'}:Chunked"
+TEXT = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "docs" / "examples" / "my_policy.py"
+MINE = f"{EXAMPLE}:Chunked"
 PARTS = ("needed", "cached", "dead", "padding", "internal", "external", "reserved", "free")
 
 Simulate = Callable[..., Result]
@@ -47,9 +51,24 @@ def test_it_is_named_on_the_command_line(
     assert summary["policy"] == MINE
 
 
-def test_contributing_and_the_example_name_each_other() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert "--policy ./docs/examples/my_policy.py:Chunked" in text
+def test_the_document_shows_that_command_and_the_example_too() -> None:
+    assert "--policy ./docs/examples/my_policy.py:Chunked --check" in TEXT
+    assert "--policy ./docs/examples/my_policy.py:Chunked" in EXAMPLE.read_text(encoding="utf-8")
+
+
+def test_the_code_of_the_document_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    snippets = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 3
+    names: dict[str, Any] = {"__name__": "snippet"}
+    for snippet in snippets:
+        exec(compile(snippet, "docs/extend.md", "exec"), names)
+
+
+def test_the_contract_names_every_method() -> None:
+    table = TEXT.partition("## 3. The contract")[2].partition("## 4.")[0]
+    methods = {name for name, value in vars(Carving).items() if inspect.isfunction(value)}
+    assert methods == set(re.findall(r"`(\w+)\([^)]*\)`", table))
 
 
 def test_it_needs_nothing_but_its_grouping() -> None:

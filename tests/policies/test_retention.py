@@ -61,7 +61,7 @@ def test_any_other_name_is_refused_with_the_known_ones(name: str) -> None:
 def test_only_vllm_and_jenga_with_its_kin_cache_prefixes_of_their_own_accord() -> None:
     cached = {name: policy.retention for name, policy in PRESETS.items()}
     expected = {"vllm": "junction", "vllm-nohybrid": "junction"}
-    expected |= dict.fromkeys(["lcm", "jenga", "pad-lcm", "lcm-blocks"], "dense")
+    expected |= dict.fromkeys(["lcm", "lcm-frugal", "jenga", "pad-lcm", "lcm-blocks"], "dense")
     assert cached == dict.fromkeys(PRESETS, "none") | expected
 
 

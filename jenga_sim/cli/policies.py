@@ -20,6 +20,6 @@ def command(output_format: str) -> int:
     for policy in PRESETS.values():
         click.echo(f"{policy.name:14} {policy.summary}")
         choices = f"grouping {policy.grouping}, carving {policy.carving}"
-        click.echo(f"{'':14} {choices}, retention {policy.retention}")
+        click.echo(f"{'':14} {choices}, scheduler {policy.scheduler}, retention {policy.retention}")
     click.echo("Your own: --policy ./mine.py:MyCarving, a class derived from jenga_sim.Carving.")
     return 0

@@ -131,6 +131,22 @@ def test_jambas_large_page_by_hand() -> None:
     assert math.lcm(state, attention) == int(33.25 * 2**20)
 
 
+@pytest.mark.parametrize(("columns", "times", "mib"), [(3, 84, 21), (4, 28, 7)])
+def test_jambas_large_page_where_tensors_have_pages_of_their_own(
+    columns: int, times: int, mib: int
+) -> None:
+    """84 blocks as the paper has it; 28 in the artifact, whose convolutions keep a column more."""
+    model = load_model("jamba-1.5-mini")
+    layers = tuple(
+        replace(layer, conv_elements=8192 * columns) if layer.conv_elements else layer
+        for layer in model.layers
+    )
+    _, groups = group(replace(model, layers=layers), "by_property")
+    sizes = {each.kind: each.page_bytes for each in groups}
+    large = LCMCarving(groups, 60 * GIB).large_bytes
+    assert large == mib << 20 == times * sizes["full"]
+
+
 def test_bambas_large_page_is_no_use_and_the_error_says_why() -> None:
     _, groups = group(load_model("bamba-9b"), "by_kind")
     with pytest.raises(ConfigError) as caught:

@@ -124,6 +124,9 @@ class NaivePool:
             group.empty[owner] = list(group.pages_of(large))
             return self._serve(place, group.empty[owner])
         if group.empty[NOBODY]:
+            self.served["nobody's before somebody's"] += any(
+                pages for of, pages in group.empty.items() if of != NOBODY
+            )
             self._adopt(group, owner)
             return self._serve("others", group.empty[owner])
         for pages in group.empty.values():

@@ -389,10 +389,11 @@ class LargePageTables:
         for row, slot in enumerate(slots):
             table = self._tables[slot]
             for view, index in enumerate(views[0].tolist()):
-                for block in range(table.gone[index], len(table.pages[index])):
-                    page = table.pages[index][block]
+                each = self.groups[index].pages_per_block
+                for place in range(table.gone[index], len(table.pages[index])):
+                    page = table.pages[index][place]
                     if self.pool.refs(index, page) > 1:
-                        found.append((row, view, block, page))
+                        found.append((row, view, place // each, page))
         found.sort(key=lambda each: (each[1], each[3]))
         return np.array(found, dtype=np.int64).reshape(-1, 4).T.copy()
 

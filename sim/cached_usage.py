@@ -70,7 +70,11 @@ class CachedUsageMeter(UsageMeter):
             return np.zeros((len(text), 2, len(self._views)), dtype=np.int64)
         shared = self.shared_tables.shared_pages(slots, self._view_array)
         rules = self.shared_tables.rule_columns
-        return sharing.excess(rules, self._view_array, shared, text, processed, np.stack(expired))
+        blocks = np.stack([pages // self._per_block(i) for i, pages in enumerate(expired)])
+        return sharing.excess(rules, self._view_array, shared, text, processed, blocks)
+
+    def _per_block(self, class_index: int) -> int:
+        return self.tables.classes[class_index].pages_per_block
 
     def held_now(self) -> IntArray:
         """Pages that are held now, by group."""
@@ -96,34 +100,37 @@ class CachedUsageMeter(UsageMeter):
         return result
 
     def _add_group(self, result: KindBytes, index: int, group: PageGroup, rows: Rows) -> None:
-        held = rows.held[..., index] // group.pages_per_block
+        # Of a block in several pages some may be held, or shared, and others not.
+        pages, each = rows.held[..., index], group.pages_per_block
+        rest = pages * group.page_bytes
         for position, content in enumerate(group.contents):
             at = self.labels.index(content.label)
+            held = pages * group.capacity_bytes(content) // each
+            rest = rest - held
             if content.state_bytes:
-                result.needed[:, at] += held * content.state_bytes
-                dead = needed = held * 0
+                result.needed[:, at] += held
             else:
                 live, dead_tokens = self._tokens(index, position, rows)
-                needed, dead = live * content.bytes_per_token, dead_tokens * content.bytes_per_token
+                needed = live * content.bytes_per_token // each
+                dead = dead_tokens * content.bytes_per_token // each
                 result.needed[:, at] += needed
                 result.dead[:, at] += dead
-                result.internal[:, at] += held * group.capacity_bytes(content) - needed - dead
-            if position == 0:
-                result.padding[:, at] += held * group.padding_bytes
+                result.internal[:, at] += held - needed - dead
+        result.padding[:, self.labels.index(group.contents[0].label)] += rest
 
     def _tokens(self, index: int, position: int, rows: Rows) -> tuple[IntArray, IntArray]:
-        """Live tokens and tokens of dead pages of one content, counted once."""
+        """Live tokens and tokens of dead pages of one content, counted once in every page."""
         group, class_index = self.tables.groups[index], self.tables.class_of[index]
-        content = group.contents[position]
+        content, each = group.contents[position], group.pages_per_block
         live = live_tokens(
             content.kind, content.window, rows.text, rows.cross, rows.new, rows.in_flight
         )
-        expired = rows.expired[class_index]
+        expired = rows.expired[class_index] // each * group.block_size
         dead = live * 0
         if content.window:
             # A hit may count a block that no page holds (a chunk that starts within it).
-            live = np.minimum(live, rows.text - expired * group.block_size)
-            outside = rows.text - live - expired * group.block_size
+            live = np.minimum(live, rows.text - expired)
+            outside = rows.text - live - expired
             dead = np.maximum(outside, 0) // group.block_size * group.block_size
             view = next(
                 i
@@ -131,13 +138,13 @@ class CachedUsageMeter(UsageMeter):
                 if view.group == index and view.label == content.label
             )
             return (
-                live.sum(axis=-1) - rows.excess[..., LIVE, view],
-                dead.sum(axis=-1) - rows.excess[..., DEAD_PAGES, view] * group.block_size,
+                live.sum(axis=-1) * each - rows.excess[..., LIVE, view],
+                dead.sum(axis=-1) * each - rows.excess[..., DEAD_PAGES, view] * group.block_size,
             )
         # Every token is read, and only full pages are shared.
-        shared = (rows.allocated[class_index] - expired).sum(axis=-1) - rows.held[..., index]
-        shared = shared // group.pages_per_block
-        return live.sum(axis=-1) - shared * group.block_size, dead.sum(axis=-1)
+        table = rows.allocated[class_index] - rows.expired[class_index]
+        shared = table.sum(axis=-1) - rows.held[..., index]
+        return live.sum(axis=-1) * each - shared * group.block_size, dead.sum(axis=-1) * each
 
     def add_slack(self, parts: list[list[int]], slack: Slack) -> None:
         """See UsageMeter; pages that nobody holds and a lookup may find are cached."""

@@ -87,7 +87,7 @@ class JengaReplay:
             self.scheduler.add(self.pending.popleft())
 
     def _step(self, step: int) -> bool:
-        """One step; False if the artifact breaks or waits for ever."""
+        """One step; False if the artifact breaks or waits for ever. What breaks is not logged."""
         self.tables.begin_step(step - 1)
         try:
             batch = self.scheduler.schedule()
@@ -97,6 +97,7 @@ class JengaReplay:
             self.error = f"the artifact breaks in step {step}: {error}"
             return False
         record["finished"] = [self.setup.ids[slot] for slot in finished]
+        self.steps.append(record)
         self.finish_step.update(dict.fromkeys(record["finished"], step))
         idle = not (batch.tokens or batch.ignored or batch.preempted or self.pending)
         if idle and self.scheduler.has_requests:
@@ -111,7 +112,7 @@ class JengaReplay:
         hits = {ids[slot]: hit for slot, hit in batch.admitted.items()} if caching else {}
         for name, hit in hits.items():
             self.first_hits.setdefault(name, hit)
-        record: Log = {
+        return {
             "step": step,
             "prefill": prefill,
             "decode": 0 if prefill else len(batch.tokens),
@@ -123,10 +124,7 @@ class JengaReplay:
                 group_name(group): self._group_record(index)
                 for index, group in enumerate(self.groups)
             },
-            "finished": [],
         }
-        self.steps.append(record)
-        return record
 
     def _is_prompt(self, slot: int, new: int) -> bool:
         return self.requests.computed[slot] == new

@@ -335,11 +335,11 @@ class LargePageTables:
         """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""
         found: list[tuple[int, int, int, int]] = []
         for view, index in enumerate(views[0].tolist()):
-            several = self.pool.shared(index)
+            several, each = self.pool.shared(index), self.groups[index].pages_per_block
             for row, slot in enumerate(slots) if several else ():
                 table = self._tables[slot]
                 mine = enumerate(table.pages[index][table.gone[index] :], table.gone[index])
-                found += [(row, view, block, page) for block, page in mine if page in several]
+                found += [(row, view, at // each, page) for at, page in mine if page in several]
         found.sort(key=lambda each: (each[1], each[3]))
         return np.array(found, dtype=np.int64).reshape(-1, 4).T.copy()
 

@@ -112,13 +112,13 @@ class ChunkedRules:
 
 @dataclass(frozen=True)
 class WholePromptRules:
-    """Whole prompts, as in Jenga's artifact (``artifact_rules``)."""
+    """Whole prompts, as in Jenga's artifact (``artifact_rules``), where a block is one page."""
 
     caching: bool
 
     def length(self, group: PageGroup, text: int, cross: int) -> int:
         """See TableRules."""
-        return artifact_rules.table_length(group, text, cross)
+        return artifact_rules.table_length(group, text, cross) * group.pages_per_block
 
     def grows(self, group: PageGroup) -> bool:
         """See TableRules."""
@@ -126,23 +126,26 @@ class WholePromptRules:
 
     def unheld(self, group: PageGroup, text: int) -> int:
         """See TableRules."""
-        return artifact_rules.first_block(group, text, caching=self.caching)
+        first = artifact_rules.first_block(group, text, caching=self.caching)
+        return first * group.pages_per_block
 
     def expired(self, group: PageGroup, computed: int, in_flight: int, length: int) -> int:
         """See TableRules."""
         del in_flight
-        return min(artifact_rules.skipped_blocks(group, computed, length), length)
+        each = group.pages_per_block
+        return min(artifact_rules.skipped_blocks(group, computed, length // each) * each, length)
 
     def admission(self, group: PageGroup, text: int, cross: int) -> int:
         """See TableRules."""
-        return artifact_rules.required_pages(group, text, cross, caching=self.caching)
+        blocks = artifact_rules.required_pages(group, text, cross, caching=self.caching)
+        return blocks * group.pages_per_block
 
     def most(self, group: PageGroup, text: int, cross: int) -> int:
         """See TableRules. Without a cache a window keeps its slack while it moves on."""
         pages = self.length(group, text, cross)
         if group.kind == "sliding_window" and not self.caching:
             kept = artifact_rules.window_blocks(group) + artifact_rules.WINDOW_SLACK + 2
-            return min(pages, kept)
+            return min(pages, kept * group.pages_per_block)
         return pages
 
     def first_read(self, group: PageGroup, tokens: int) -> int:

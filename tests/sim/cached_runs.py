@@ -1,5 +1,7 @@
 """Real models on tight pools, with traces whose prompts share prefixes."""
 
+import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -7,12 +9,17 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from jenga_sim.configs.engine import engine_config
+from jenga_sim.configs.load import load_gpu, load_model
 from jenga_sim.policies.base import PageGroup
 from jenga_sim.policies.demand import most_pages
+from jenga_sim.policies.large_pages.rules import most_held
 from jenga_sim.policies.presets import PRESETS, Policy, customize
 from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.run import Setup, make_replica, prepare
+from jenga_sim.sim.setup import scheduler_config, table_rules
 from jenga_sim.traces import Trace
+from tests.sim.strategies import smallest_pool
 
 ATTENTION = ("gemma-3-27b", "llama-4-scout", "gpt-oss-20b", "llama-3.1-8b")
 MODELS = (*ATTENTION, "jamba-1.5-mini")
@@ -71,13 +78,17 @@ class Case:
     """Eighths of the largest request beyond the first: 0 holds just one."""
     engine: dict[str, Any]
 
+    def chosen_policy(self) -> Policy:
+        """The preset with the retention of this case."""
+        return policy_of(self.policy, self.retention)
+
     def setup(self) -> Setup:
         """Everything resolved."""
         return prepare(
             self.trace,
             model=self.model,
             gpu="h100-sxm",
-            policy=policy_of(self.policy, self.retention),
+            policy=self.chosen_policy(),
             kv_cache_memory_bytes=self.pool_bytes(),
             **self.engine,
         )
@@ -166,3 +177,103 @@ def cases(
         room=draw(st.sampled_from([0, 2, 8, 16, 40])),
         engine=engine,
     )
+
+
+# --- Jenga's two levels of pages
+
+LARGE = {
+    "lcm": PRESETS["lcm"],
+    "pad-lcm": PRESETS["pad-lcm"],
+    "lcm-blocks": PRESETS["lcm-blocks"],
+    "gcd pages": customize(PRESETS["lcm"], {"grouping": "gcd_page"}),
+    "jenga": PRESETS["jenga"],
+    "jenga with blocks": customize(PRESETS["jenga"], {"grouping": "lcm_blocks"}),
+}
+"""Presets, and what makes blocks of several pages out of windows and under scheduler v0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargeCase(Case):
+    """A run on Jenga's pool."""
+
+    def chosen_policy(self) -> Policy:
+        """See Case."""
+        return LARGE[self.policy]
+
+    def pool_bytes(self) -> int:
+        """The fewest bytes in which the largest request fits, and ``room`` eighths more."""
+        policy = self.chosen_policy()
+        engine = engine_config(**self.engine).resolve(load_model(self.model), load_gpu("h100-sxm"))
+        config = scheduler_config(engine, policy.scheduler)
+        rules = table_rules(policy.scheduler, config, caches=True)
+        groups = large_groups(self.model, self.policy, engine.max_model_len)
+        large = math.lcm(*(group.page_bytes for group in groups))
+        ratios = [large // group.page_bytes for group in groups]
+        longest = int((self.trace.input_tokens + self.trace.output_tokens).max())
+        need = most_held(rules, groups, ratios, longest, 0, caches=True)
+        watermark = config.watermark if policy.scheduler == "v0" else 0.0
+        least = smallest_pool(policy.make_carving, groups, need, watermark)
+        return least + least * self.room // 8
+
+
+@cache
+def large_groups(model: str, policy: str, longest: int) -> tuple[PageGroup, ...]:
+    """Page groups under a policy of ``LARGE``."""
+    return prepare(
+        Trace.from_columns([0], [1], [1]),
+        model=model,
+        gpu="h100-sxm",
+        policy=LARGE[policy],
+        kv_cache_memory_bytes=1 << 36,
+        max_model_len=longest,
+    ).groups
+
+
+@st.composite
+def large_cases(draw: st.DrawFn, policy: str, models: tuple[str, ...] = MODELS) -> LargeCase:
+    """Like ``cases``, under a policy of ``LARGE``."""
+    case = draw(cases(models))
+    return LargeCase(
+        model=case.model,
+        policy=policy,
+        retention="dense",
+        trace=case.trace,
+        room=case.room,
+        engine=case.engine,
+    )
+
+
+# --- runs compared
+
+
+def outcome(replica: Replica) -> dict[str, Any]:
+    """Everything that a run recorded, comparable with ``==``."""
+    columns = {name: list(column) for name, column in vars(replica.requests).items()}
+    recorder = vars(replica.recorder)
+    return {
+        **{f"requests.{name}": column for name, column in columns.items()},
+        **{f"recorder.{name}": value for name, value in recorder.items()},
+        "rejected": replica.rejected,
+        "end_ns": replica.now_ns,
+    }
+
+
+def assert_same(case: Case, seen: Counter[str]) -> None:
+    """A case gives the same figures step by step and in leaps."""
+    slow = case.run(fast=False, check=seen["runs"] % 4 == 0)
+    fast = case.run(fast=True)
+    expected, found = outcome(slow), outcome(fast)
+    for name, value in expected.items():
+        assert found[name] == value, name
+    seen["runs"] += 1
+    seen["hits"] += any(tokens > 0 for tokens in fast.requests.hit)
+    seen["preemptions"] += any(fast.requests.preemptions)
+    seen["async"] += bool(case.engine["async_scheduling"])
+
+
+def enough(seen: Counter[str]) -> None:
+    """Runs hit, and preempted, often enough."""
+    print(dict(seen))
+    assert seen["hits"] >= 0.5 * seen["runs"]
+    assert seen["preemptions"] >= 0.1 * seen["runs"]
+    assert seen["async"] >= 0.2 * seen["runs"]

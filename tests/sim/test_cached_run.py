@@ -6,55 +6,33 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 
 import jenga_sim
 from jenga_sim import Trace
-from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.requests import Status
 from jenga_sim.sim.result import Result
 from jenga_sim.sim.run import make_replica, prepare
-from tests.sim.cached_runs import BLOCK, MODELS, Case, cases, policy_of
+from tests.sim.cached_runs import (
+    BLOCK,
+    LARGE,
+    MODELS,
+    Case,
+    LargeCase,
+    assert_same,
+    cases,
+    enough,
+    large_cases,
+    policy_of,
+)
 from tests.sim.strategies import examples
 
 ROOT = Path(__file__).parents[2]
 
 
 # --- leaps
-
-
-def outcome(replica: Replica) -> dict[str, Any]:
-    """Everything that a run recorded, comparable with ``==``."""
-    columns = {name: list(column) for name, column in vars(replica.requests).items()}
-    recorder = vars(replica.recorder)
-    return {
-        **{f"requests.{name}": column for name, column in columns.items()},
-        **{f"recorder.{name}": value for name, value in recorder.items()},
-        "rejected": replica.rejected,
-        "end_ns": replica.now_ns,
-    }
-
-
-def assert_same(case: Case, seen: Counter[str]) -> None:
-    slow = case.run(fast=False, check=seen["runs"] % 4 == 0)
-    fast = case.run(fast=True)
-    expected, found = outcome(slow), outcome(fast)
-    for name, value in expected.items():
-        assert found[name] == value, name
-    seen["runs"] += 1
-    seen["hits"] += any(tokens > 0 for tokens in fast.requests.hit)
-    seen["preemptions"] += any(fast.requests.preemptions)
-    seen["async"] += bool(case.engine["async_scheduling"])
-
-
-def enough(seen: Counter[str]) -> None:
-    print(dict(seen))
-    assert seen["hits"] >= 0.5 * seen["runs"]
-    assert seen["preemptions"] >= 0.1 * seen["runs"]
-    assert seen["async"] >= 0.2 * seen["runs"]
 
 
 EXAMPLES = {"jamba-1.5-mini": 10}
@@ -81,6 +59,19 @@ def test_leaps_stop_where_a_hit_gets_shorter_and_a_request_fits(model: str) -> N
     @examples(EXAMPLES.get(model, 20))
     @given(case=cases((model,), reserve=(False,)))
     def holds(case: Case) -> None:
+        assert_same(case, seen)
+
+    holds()
+    enough(seen)
+
+
+@pytest.mark.parametrize("policy", [name for name, p in LARGE.items() if p.scheduler == "v1"])
+def test_leaps_change_no_figure_of_a_run_on_large_pages(policy: str) -> None:
+    seen: Counter[str] = Counter()
+
+    @examples(10)
+    @given(case=large_cases(policy))
+    def holds(case: LargeCase) -> None:
         assert_same(case, seen)
 
     holds()

@@ -124,6 +124,10 @@ class LargePages(PagePool):
         pages = small.pop_own(owner, most)
         if pages:
             return pages
+        whole = min(self._quota[group], most // small.ratio, len(self._free))
+        if whole:
+            self._quota[group] -= whole
+            return small.take_whole([self._free.popleft() for _ in range(whole)], owner)
         if self._quota[group] > 0:
             if not self._free:
                 self._evict_large()

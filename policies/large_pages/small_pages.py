@@ -6,7 +6,7 @@ them, so what it never handed out is one entry of a list, not one for each page.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...configs.errors import InvariantError
 
@@ -29,7 +29,7 @@ class _Large:
     """First page that was never handed out; those behind it were not either."""
     empty: int
     """Empty pages, fresh ones included."""
-    returned: dict[int, None] = field(default_factory=dict[int, None])
+    returned: dict[int, None]
     """Empty pages that were handed out before."""
     parked: bool = False
 
@@ -97,9 +97,19 @@ class SmallPages:
 
     def add_large(self, number: int, owner: int) -> None:
         """Carve an empty large page for ``owner``."""
-        large = self._larges[number] = _Large(owner, number * self.ratio, self.ratio)
+        large = self._larges[number] = _Large(owner, number * self.ratio, self.ratio, {})
         self._own[owner][-1 - number] = self._larges_of[owner][number] = None
         self._count(large, self.ratio)
+
+    def take_whole(self, numbers: Sequence[int], owner: int) -> list[int]:
+        """Carve empty large pages for ``owner`` and take all of their pages."""
+        pages: list[int] = []
+        for number in numbers:
+            end = (number + 1) * self.ratio
+            self._larges[number] = _Large(owner, end, 0, {})
+            pages.extend(range(end - self.ratio, end))
+        self._larges_of[owner].update(dict.fromkeys(numbers))
+        return pages
 
     def pop_own(self, owner: int, most: int) -> list[int]:
         """Take the first empty pages that are kept for ``owner``, at most ``most``."""
@@ -159,16 +169,18 @@ class SmallPages:
     def put(self, number: int, pages: Sequence[int]) -> int | None:
         """Empty pages of large page ``number``; returns it if all of it is empty now, so gone."""
         large = self._larges[number]
-        entries = self._list_of(large)
-        large.empty += len(pages)
-        for page in pages:
-            large.returned[page] = entries[page] = None
-        self._count(large, len(pages))
-        if large.empty < self.ratio:
+        if large.empty + len(pages) < self.ratio:
+            entries = self._list_of(large)
+            for page in pages:
+                large.returned[page] = entries[page] = None
+            large.empty += len(pages)
+            self._count(large, len(pages))
             return None
-        for entry in self._entries(number, large):
-            del entries[entry]
-        self._count(large, -self.ratio)
+        if large.empty:
+            entries = self._list_of(large)
+            for entry in self._entries(number, large):
+                del entries[entry]
+            self._count(large, -large.empty)
         del self._larges[number]
         if large.owner != NOBODY:
             del self._larges_of[large.owner][number]

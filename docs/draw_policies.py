@@ -189,10 +189,13 @@ def write(data: Picture, path: Path) -> None:
     with rc_context({"svg.hashsalt": data.policy, "svg.fonttype": "path", "hatch.linewidth": 0.5}):
         metadata = {"Date": None, "Description": data.as_json()}
         figure_of(data).savefig(drawn, format="svg", metadata=metadata)
-    # Smaller: two decimals, except in the scale of glyphs, short names for these, no indentation.
-    text = re.sub(r"(scale\([^)]*\))|(?<=\.\d\d)\d+", lambda m: m[1] or "", drawn.getvalue())
-    text = re.sub(r" *\n *", "\n", text.replace("DejaVuSans-", "g"))
-    path.write_text(text, encoding="utf-8")
+    path.write_text(plain_svg(drawn.getvalue()), encoding="utf-8")
+
+
+def plain_svg(text: str) -> str:
+    """A smaller file: two decimals but in the scale of glyphs, short names, no indentation."""
+    text = re.sub(r"(scale\([^)]*\))|(?<=\.\d\d)\d+", lambda m: m[1] or "", text)
+    return re.sub(r" *\n *", "\n", text.replace("DejaVuSans-", "g"))
 
 
 def with_words(text: str, data: Picture) -> str:

@@ -223,7 +223,7 @@ def test_in_small_models_a_hit_is_what_every_kind_finds(policy: str) -> None:
                 model=tiny_model(layers, 600),
                 gpu=GPU,
                 policy=LARGE[policy],
-                kv_cache_memory_bytes=room * 40_000,
+                kv_cache_memory_bytes=room * 10_000,
                 block_size=data.draw(st.sampled_from([4, 8, 16])),
                 max_num_batched_tokens=data.draw(st.sampled_from([32, 128, 512])),
                 max_num_seqs=8,

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from fractions import Fraction
+from functools import cache
 from itertools import takewhile
 from typing import cast
 
@@ -52,6 +53,7 @@ def hit_by_definition(tables: LargePageTables, slot: int) -> int:
     whole = isinstance(tables.rules, WholePromptRules)
     alignment = math.lcm(*(group.block_size for group in tables.groups))
 
+    @cache
     def is_cached(index: int, block: int) -> bool:
         key = int(tables._keys_of(slot)[index][block])
         parts = range(tables.groups[index].pages_per_block)
@@ -191,7 +193,7 @@ class Watch:
 def test_runs_end_and_hit_what_is_cached_and_every_page_is_accounted_for(policy: str) -> None:
     seen: Counter[str] = Counter()
 
-    @examples(6)
+    @examples(5)
     @given(case=large_cases(policy))
     def holds(case: LargeCase) -> None:
         watch = Watch(case.setup(), seen)
@@ -213,7 +215,7 @@ def test_in_small_models_a_hit_is_what_every_kind_finds(policy: str) -> None:
     """Odd windows and blocks; pools of any size."""
     seen: Counter[str] = Counter()
 
-    @examples(12)
+    @examples(9)
     @given(layers=MIXES, seed=st.integers(0, 1 << 30), room=st.integers(1, 8), data=st.data())
     def holds(layers: tuple[LayerSpec, ...], seed: int, room: int, data: st.DataObject) -> None:
         trace = trace_of(seed, count=10, longest=200, gap_ns=2_000_000, share=True)
@@ -238,5 +240,5 @@ def test_in_small_models_a_hit_is_what_every_kind_finds(policy: str) -> None:
 
     holds()
     print(dict(seen))
-    assert seen["runs"] >= 9
+    assert seen["runs"] >= 6
     assert seen["lookups that hit"] >= 50

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from fractions import Fraction
+from functools import cache
 from itertools import takewhile
 from typing import cast
 
@@ -54,6 +55,7 @@ def hit_by_definition(tables: LargePageTables, slot: int) -> int:
     assert tables._lookup is not None
     keys_of = tables._lookup.keys_of
 
+    @cache
     def is_cached(index: int, block: int) -> bool:
         each = tables.groups[index].pages_per_block
         keys = keys_of(slot)[index][block * each : (block + 1) * each]
@@ -193,7 +195,7 @@ class Watch:
 def test_runs_end_and_hit_what_is_cached_and_every_page_is_accounted_for(policy: str) -> None:
     seen: Counter[str] = Counter()
 
-    @examples(6)
+    @examples(5)
     @given(case=large_cases(policy))
     def holds(case: LargeCase) -> None:
         watch = Watch(case.setup(), seen)
@@ -215,7 +217,7 @@ def test_in_small_models_a_hit_is_what_every_kind_finds(policy: str) -> None:
     """Odd windows and blocks; pools of any size."""
     seen: Counter[str] = Counter()
 
-    @examples(12)
+    @examples(9)
     @given(layers=MIXES, seed=st.integers(0, 1 << 30), room=st.integers(1, 8), data=st.data())
     def holds(layers: tuple[LayerSpec, ...], seed: int, room: int, data: st.DataObject) -> None:
         trace = trace_of(seed, count=10, longest=200, gap_ns=2_000_000, share=True)
@@ -225,7 +227,7 @@ def test_in_small_models_a_hit_is_what_every_kind_finds(policy: str) -> None:
                 model=tiny_model(layers, 600),
                 gpu=GPU,
                 policy=LARGE[policy],
-                kv_cache_memory_bytes=room * 40_000,
+                kv_cache_memory_bytes=room * 10_000,
                 block_size=data.draw(st.sampled_from([4, 8, 16])),
                 max_num_batched_tokens=data.draw(st.sampled_from([32, 128, 512])),
                 max_num_seqs=8,
@@ -240,5 +242,5 @@ def test_in_small_models_a_hit_is_what_every_kind_finds(policy: str) -> None:
 
     holds()
     print(dict(seen))
-    assert seen["runs"] >= 9
+    assert seen["runs"] >= 6
     assert seen["lookups that hit"] >= 50

@@ -130,7 +130,6 @@ class SmallPages:
         for each in mine:
             del self._unowned[each]
             self._own[owner][each] = None
-        self._own[owner].move_to_end(entry, last=False)
         return self._pop(self._own[owner], most)
 
     def pop_other(self, most: int) -> list[int]:

@@ -15,9 +15,10 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "cli"
 
 @pytest.fixture(autouse=True)
 def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No terminal settings of the developer's may colour or wrap what is compared."""
+    """Neither a developer's terminal nor a slow machine may change what is compared."""
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("jenga_sim.cli.progress.QUIET_SECONDS", float("inf"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,21 @@ def outcome_of(summary: dict[str, Any]) -> Outcome:
     }
 
 
-def measure(trace: str, results: Results) -> None:
-    """Run every policy on every model, without a prefix cache; keep what is already there."""
+def known_results() -> Results:
+    """What waste.json has."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else {}
+
+
+def measure(trace: Path, results: Results) -> None:
+    """Run every policy on every model, without a prefix cache; keep what is already there.
+
+    The figures belong to one trace: delete waste.json before you use another.
+    """
+    source = {"trace": trace.name, "sha256": sha256(trace.read_bytes()).hexdigest()}
+    if RESULTS.exists():
+        known = json.loads(RESULTS.read_text(encoding="utf-8"))
+        if known["sha256"] != source["sha256"]:
+            sys.exit(f"{RESULTS.name} has figures of {known['trace']}: delete it first")
     for model, gpus in NUM_GPUS.items():
         for policy in PRESETS:
             known = results.setdefault(model, {})
@@ -77,7 +91,8 @@ def measure(trace: str, results: Results) -> None:
                 known[policy] = outcome_of(result.summary)
             except ConfigError as error:
                 known[policy] = {"error": str(error)}
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            kept = json.dumps({**source, "results": results}, indent=1)
+            RESULTS.write_text(kept + "\n", encoding="utf-8")
 
 
 def wasted(outcome: Outcome) -> float:
@@ -156,7 +171,7 @@ def render(results: Results) -> None:
 
 
 if __name__ == "__main__":
-    measured: Results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-    for trace_path in sys.argv[1:]:
-        measure(trace_path, measured)
-    render(measured)
+    figures = known_results()
+    for path in sys.argv[1:]:
+        measure(Path(path), figures)
+    render(figures)

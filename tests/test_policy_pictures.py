@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pytest
+import waste
 from draw_policies import DOCUMENT, FOLDER, figure_of, with_words, write
 from matplotlib.patches import Rectangle
 from policy_figures import MIB, MOMENT_NS, POOL_BYTES, Picture, picture, trace
 
+from jenga_sim import run
 from jenga_sim.policies.presets import PRESETS
 
 DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
@@ -114,3 +116,32 @@ def test_calculations_in_the_document_are_right() -> None:
     outcome = doctest.testfile(str(DOCUMENT), module_relative=False)
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+# --- what wastes how much
+
+
+def test_every_policy_was_measured_on_every_model() -> None:
+    results = waste.known_results()
+    assert {model: set(known) for model, known in results.items()} == {
+        model: set(PRESETS) for model in waste.NUM_GPUS
+    }
+    for known in results.values():
+        for outcome in known.values():
+            shares = outcome.get("parts", {"error": 1.0})
+            assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_tables_are_those_of_the_measurements() -> None:
+    results = waste.known_results()
+    text = section("What wastes how much")
+    assert waste.waste_table(results) in text
+    assert waste.busy_table(results) in text
+
+
+def test_a_summary_is_condensed_to_shares_of_what_is_held_or_stranded() -> None:
+    summary = run(
+        trace().head(8), model="gemma-3-27b", policy="static", enable_prefix_caching=False
+    ).summary
+    outcome = waste.outcome_of(summary)
+    assert waste.wasted(outcome) == pytest.approx(summary["waste"], abs=1e-4)

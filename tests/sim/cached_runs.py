@@ -183,6 +183,7 @@ def cases(
 
 LARGE = {
     "lcm": PRESETS["lcm"],
+    "lcm-frugal": PRESETS["lcm-frugal"],
     "pad-lcm": PRESETS["pad-lcm"],
     "lcm-blocks": PRESETS["lcm-blocks"],
     "gcd pages": customize(PRESETS["lcm"], {"grouping": "gcd_page"}),

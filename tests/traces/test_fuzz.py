@@ -144,7 +144,7 @@ def plainly_good(row: dict[str, Any]) -> bool:
         and is_integer(row.get("output_length"), 1, 2**40)
         and is_integer(row.get("cross_tokens", 0), 0, 2**40)
         and is_integer(row.get("priority", 0), -(2**40), 2**40)
-        and (is_integer(name, -(2**63), 2**64) or (isinstance(name, str) and name != ""))
+        and (type(name) is int or (isinstance(name, str) and name != ""))
         and isinstance(ids, list)
         and all(is_integer(i, 0, 2**63 - 1) for i in ids)
         and (len(ids) in (0, row["input_length"] // 16, -(-row["input_length"] // 16)))

@@ -22,7 +22,7 @@ def large_page_warning(groups: Groups, pool_bytes: int, others: Mapping[str, Gro
     if large <= MOST_SHARE * pool_bytes:
         return []
     sizes = ", ".join(f"{group.name} {group.page_bytes:,}" for group in groups)
-    better = better_policy(groups, pool_bytes, others)
+    better = better_policy(groups, pool_bytes, others, below=expected_waste(groups))
     advice = f" Better: {better}" if better else ""
     return [
         f"the large page, lcm({sizes}) = {large:,} bytes, is {_percent(large / pool_bytes)} of the "
@@ -33,18 +33,24 @@ def large_page_warning(groups: Groups, pool_bytes: int, others: Mapping[str, Gro
 
 
 def better_policy(
-    groups: Groups, pool_bytes: int, others: Mapping[str, Groups] | None = None
+    groups: Groups,
+    pool_bytes: int,
+    others: Mapping[str, Groups] | None = None,
+    *,
+    below: float = 1.0,
 ) -> str | None:
     """The policy with smaller large pages that wastes least, with its figures; None if none is.
 
-    Only policies that this pool has room for. One whose large page is at most 1 % of the pool goes
-    before one whose is not.
+    Only policies that this pool has room for and whose expected waste is ``below`` a share. One
+    whose large page is at most 1 % of the pool goes before one whose is not.
     """
     found = {**_padded(groups), **(others or {})}
     smaller = {
         name: each
         for name, each in found.items()
-        if _large(each) < _large(groups) and _has_room(each, pool_bytes)
+        if _large(each) < _large(groups)
+        and _has_room(each, pool_bytes)
+        and expected_waste(each) < below
     }
     if not smaller:
         return None

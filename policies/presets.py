@@ -159,7 +159,7 @@ PRESETS: dict[str, Policy] = {
             grouping="by_kind",
             carving="lcm-frugal",
             retention="dense",
-            summary="Jenga's large pages, but others' empty small pages are taken first",
+            summary="Jenga's large pages, but none for what fits others' empty small pages",
         ),
         Policy(
             name="jenga",

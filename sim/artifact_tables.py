@@ -186,7 +186,7 @@ class ArtifactTables:
         self.pool.end_step()
 
     def late_hits(self) -> dict[int, int]:
-        """See WholePromptTables."""
+        """See Tables."""
         return self._hits
 
     def _settle(self, slot: int) -> int:

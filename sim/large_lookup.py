@@ -63,7 +63,7 @@ class PrefixLookup:
             group = self._groups[index]
             each, blocks = group.pages_per_block, bound // group.block_size
             mine = keys[index][: blocks * each]
-            found[index] = self._pool.find_computed(index, mine, to_gap=reads_all(group))
+            found[index] = self._pool.find(index, mine, to_gap=reads_all(group))
             if reads_all(group):
                 bound = len(found[index]) // each * group.block_size
         cached = [_whole(group, pages) for group, pages in zip(self._groups, found, strict=True)]

@@ -157,8 +157,9 @@ def _policy_warnings(
     warnings: list[str] = []
     if policy.scheduler == "v0":
         warnings.append(
-            "scheduler v0: prompts are computed whole, before decodes, one batch at a time; "
-            "max_num_batched_tokens, chunked prefill and async scheduling do not apply"
+            "scheduler v0: prompts are computed whole, before decodes, one batch at a time; async "
+            "scheduling does not apply, max_num_batched_tokens and chunked prefill only to the "
+            "estimate of the pool, which is as large as under v1"
         )
     if policy.grouping == "vllm_nohybrid" and (model.has_state or model.has_cross):
         warnings.append(

@@ -33,7 +33,7 @@ class Buddy(Carving):
                 f"the pool of {pool_bytes:,} bytes holds {pool_bytes // self.unit} pages of "
                 f"{self.unit:,} bytes; the null page takes {1 << self._null_order} of them and "
                 "what is left has no room for a page of each kind: nothing can be served. "
-                "Give the pool more memory or use --policy lcm-blocks."
+                "Give it more memory, more GPUs (--tp), or another policy (jenga-sim policies)."
             )
         self._held: dict[int, list[deque[int]]] = {}
 

@@ -1,4 +1,4 @@
-"""Jenga's pool, but empty small pages of others are taken before empty large pages.
+"""Jenga's pool, but no call takes a large page for what fits empty small pages.
 
 Our own. Jenga (SOSP 2025, section 4) gives a request a new large page although others' large pages
 have room, so that pages of a request lie together. An admission counts that room, though: where a
@@ -18,11 +18,12 @@ class FrugalPages(LargePages):
     def set_quotas(self, need: Pages) -> None:
         """See PagePool. Cached pages do not count as empty: large ones are taken before those."""
         super().set_quotas(need)
-        lacking = (
+        lacking = [
             cdiv(max(0, pages - small.num_empty), small.ratio)
             for pages, small in zip(need, self.small, strict=True)
-        )
-        self._quota = [min(pair) for pair in zip(self._quota, lacking, strict=True)]
+        ]
+        if not self._is_thrifty and sum(lacking) <= self.free_large + self.evictable_large:
+            self._quota = lacking
 
 
 class FrugalLCMCarving(LCMCarving):

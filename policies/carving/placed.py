@@ -48,10 +48,6 @@ class Placed:
         """Positions in the run that no page has."""
         return len(self._ids) - self.live
 
-    def held_by(self, slot: int) -> int:
-        """Pages of ``slot``."""
-        return len(self._held.get(slot, ()))
-
     def fill(self, slot: int, count: int) -> int:
         """Put up to ``count`` pages of ``slot`` into holes; how many found none."""
         found = min(count, self.holes)

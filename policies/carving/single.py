@@ -22,10 +22,12 @@ class SinglePool(Carving):
             )
         self.page_bytes = sizes.pop()
         self.num_pages = pool_bytes // self.page_bytes
-        if self.num_pages <= NULL_PAGES:
+        block = max(group.pages_per_block for group in groups)
+        if self.num_pages < NULL_PAGES + block:
             raise ConfigError(
-                f"the pool of {pool_bytes:,} bytes holds {self.num_pages} pages of "
-                f"{self.page_bytes:,} bytes and one is the null page: nothing can be served. "
+                f"the pool of {pool_bytes:,} bytes holds {self.num_pages:,} pages of "
+                f"{self.page_bytes:,} bytes; one is the null page and a block takes {block:,}: "
+                "nothing can be served. "
                 "Give it more memory, more GPUs (--tp) or a smaller --block-size."
             )
         self.free_count = self.num_pages - NULL_PAGES

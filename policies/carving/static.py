@@ -32,7 +32,7 @@ class StaticPartition(Carving):
                 raise ConfigError(
                     f"the static part of group {group.name} holds {count} pages of "
                     f"{group.page_bytes:,} bytes and one is the null page: nothing can be served. "
-                    "Give the pool more memory or use --policy lcm."
+                    "Give it more memory, more GPUs (--tp), or another policy (jenga-sim policies)."
                 )
         self.free_counts = [count - NULL_PAGES for count in self.num_pages]
         self._held = Counted(len(groups))

@@ -3,8 +3,8 @@
 Idea. A block of a kind lies in as many pages as it needs, anywhere in the pool, so that nothing is
 padded and nothing is fragmented. Source: Jenga, SOSP 2025, section 4, which rejects it: a page may
 end within a layer, or within a token, and no attention kernel reads such a block; besides, the
-tables become long (Bamba 9B: pages of 4 KiB, 15,207 for one request's states). Step times here do
-not know that, so take its results as a bound. Wastes unfilled blocks only.
+tables become long (Bamba 9B: pages of 512 bytes, 121,655 for one request's states). Step times here
+do not know that, so take its results as a bound. Wastes unfilled blocks only.
 """
 
 import math

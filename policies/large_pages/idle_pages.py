@@ -65,14 +65,13 @@ class IdlePages:
         self._pages_in.setdefault(large, {})[page] = None
         self._push(page, rank)
 
-    def remove(self, page: int) -> Rank:
+    def remove(self, page: int) -> None:
         """Take a page out: it is held again, or gone."""
-        rank = self._rank.pop(page)
+        del self._rank[page]
         large = page // self.ratio
         del self._pages_in[large][page]
         if not self._pages_in[large]:
             del self._pages_in[large]
-        return rank
 
     def open_large(self, large: int) -> None:
         """All small pages of a large page are idle or empty: it can be evicted."""

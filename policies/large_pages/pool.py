@@ -185,15 +185,7 @@ class LargePages(PagePool):
             self.idle[group].close_large(large)
             self.small[group].unpark(large)
 
-    def find(self, group: int, key: Key) -> int | None:
-        """The page that caches ``key``, held or not. Pure."""
-        return self._page_of[group].get(key)
-
-    def is_computed(self, group: int, page: int) -> bool:
-        """Whether a page was full before this step. Pure."""
-        return page in self._content[group] and page not in self._fresh[group]
-
-    def find_computed(self, group: int, keys: Sequence[Key], *, to_gap: bool) -> list[int | None]:
+    def find(self, group: int, keys: Sequence[Key], *, to_gap: bool) -> list[int | None]:
         """The page that caches each of ``keys`` since before this step; None where none does. Pure.
 
         ``to_gap``: only those before the first that is missing.

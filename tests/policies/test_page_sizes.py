@@ -341,6 +341,28 @@ def test_vllm_is_named_where_it_wastes_least() -> None:
     assert text.startswith("--policy vllm (a page of 6,815,744 bytes")
 
 
+def test_nothing_is_named_better_that_is_expected_to_waste_more() -> None:
+    """lcm-blocks wastes least here, but has a large page of more than 1 %, as its users know."""
+    groups, shaped = (
+        groups_of(load_model("gemma-3-27b"), grouping=name) for name in ("by_kind", "lcm_blocks")
+    )
+    wasteful = (replace(groups[1], page_bytes=2 * groups[1].page_bytes),)
+    assert expected_waste(wasteful) > expected_waste(groups) > expected_waste(shaped)
+    (text,) = large_page_warning(groups, 200 * MIB, {"vllm": wasteful})
+    assert "Better: --policy lcm-blocks" in text
+    (text,) = large_page_warning(shaped, 200 * MIB, {"vllm": wasteful})
+    assert "Better" not in text
+
+
+def test_a_state_of_bamba_takes_121655_pages_of_the_common_divisor() -> None:
+    groups = groups_of(load_model("bamba-9b"), grouping="gcd_page")
+    pages = {group.kind: (group.page_bytes, group.pages_per_block) for group in groups}
+    assert pages == {"mamba": (512, 121_655), "full": (512, 384)}
+    with pytest.raises(ConfigError, match="a block takes 121,655: nothing can be served"):
+        SinglePool(groups, 512 * 121_655)
+    assert SinglePool(groups, 512 * 121_656).could_fit((121_655, 0))
+
+
 def test_kinds_that_share_a_page_get_no_advice_by_kind() -> None:
     (group,) = groups_of(load_model("llama-3.2-11b-vision"), grouping="uniform")
     assert better_policy((group, replace(group, page_bytes=group.page_bytes + 16)), GIB) is None

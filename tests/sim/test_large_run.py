@@ -59,8 +59,7 @@ def hit_by_definition(tables: LargePageTables, slot: int) -> int:
     def is_cached(index: int, block: int) -> bool:
         each = tables.groups[index].pages_per_block
         keys = keys_of(slot)[index][block * each : (block + 1) * each]
-        pages = [tables.pool.find(index, key) for key in keys]
-        return all(page is not None and tables.pool.is_computed(index, page) for page in pages)
+        return None not in tables.pool.find(index, keys, to_gap=False)
 
     longest = (tables._requests.num_tokens(slot) - 1) // alignment * alignment
     for length in range(longest, 0, -alignment):

@@ -16,7 +16,7 @@ from jenga_sim.policies.carving.splits import by_tokens, divide
 from jenga_sim.policies.carving.static import SGLangPartition, StaticPartition
 from jenga_sim.policies.carving.two_ended import TwoEnded, float_starts
 from jenga_sim.policies.carving.typical import first_pages
-from tests.policies.test_carvings import page_group
+from tests.policies.page_groups import page_group
 from tests.sim.strategies import examples
 
 KINDS = cast(list[Kind], ["full", "sliding_window", "mamba", "cross", "chunked_local"])

@@ -8,15 +8,39 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal[
-    "full", "sliding_window", "chunked_local", "mamba", "linear", "cross", "mla", "indexer"
+    "full",
+    "sliding_window",
+    "chunked_local",
+    "mamba",
+    "linear",
+    "cross",
+    "mla",
+    "indexer",
+    "compressor",
 ]
-"""The family that decides how a cache grows. The reader's exact name is the variant."""
+"""The family that decides how a cache grows. The reader's exact name is the variant.
+
+A compressor holds the last tokens that its next entry is made of (DeepSeek-V4): it grows like a
+sliding window.
+"""
+
+Role = Literal["kv", "indexer", "cross", "state", "state_tokens"]
+"""What a cache is for: ``state_tokens`` are tokens kept to compute a state or an entry."""
 
 MambaCacheMode = Literal["none", "align"]
 """What vLLM keeps of a state: the last one, or one at block boundaries too (prefix caching)."""
 
 STATE_KINDS: frozenset[Kind] = frozenset({"mamba", "linear"})
 """Kinds that keep one state per request instead of an entry per token."""
+
+ROLES: dict[Kind, Role] = {
+    "indexer": "indexer",
+    "cross": "cross",
+    "mamba": "state",
+    "linear": "state",
+    "compressor": "state_tokens",
+}
+"""Role of a kind; ``kv`` where it is not listed."""
 
 DTYPE_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "int8": 1.0, "mxfp4": 0.53125}
 """Bytes per element. mxfp4 stores 32 elements of 4 bits with one 8-bit scale: 4.25 bits."""
@@ -39,7 +63,10 @@ class KVCacheSpec:
     variant: str
     block_size: int
     """Tokens per page. State kinds: the tokens that one state stands for (whole requests)."""
-    bytes_per_token: int = 0
+    entry_bytes: int = 0
+    """Bytes of one entry of the cache; 0 for states."""
+    tokens_per_entry: int = 1
+    """Tokens that an entry stands for; ``block_size`` is a multiple of it."""
     state_bytes: int = 0
     window: int = 0
     """Sliding window or attention chunk in tokens; 0 where the kind has none."""
@@ -58,7 +85,9 @@ class KVCacheSpec:
     @property
     def grows_as(self) -> Kind:
         """The kind that decides which pages the layer needs and gives back."""
-        return "full" if self.keeps_all or self.kind in ("mla", "indexer") else self.kind
+        if self.keeps_all or self.kind in ("mla", "indexer"):
+            return "full"
+        return "sliding_window" if self.kind == "compressor" else self.kind
 
     @property
     def is_state(self) -> bool:
@@ -68,7 +97,11 @@ class KVCacheSpec:
     @property
     def content_bytes(self) -> int:
         """Bytes that one page really stores."""
-        return self.state_bytes if self.is_state else self.block_size * self.bytes_per_token
+        return self.state_bytes if self.is_state else self.bytes_of(self.block_size)
+
+    def bytes_of(self, tokens: int) -> int:
+        """Bytes that ``tokens`` take, partly used entries in full; 0 for states."""
+        return cdiv(tokens, self.tokens_per_entry) * self.entry_bytes
 
     @property
     def page_size_bytes(self) -> int:
@@ -80,9 +113,9 @@ class KVCacheSpec:
 class LayerSpec:
     """One cache of one layer, before tensor parallelism.
 
-    Attention stores ``kv_heads * (k_dim + v_dim)`` elements a token. MLA and indexer layers store
-    one vector for all heads (``kv_heads`` 1, ``replicated``). State layers store ``conv_elements``
-    and ``ssm_elements`` once per request.
+    Attention stores ``kv_heads * (k_dim + v_dim)`` elements an entry. MLA and indexer layers store
+    one vector for all heads (``kv_heads`` 1, ``replicated``). State layers store
+    ``conv_elements + ssm_elements`` once per request.
     """
 
     kind: Kind
@@ -95,39 +128,104 @@ class LayerSpec:
     window: int = 0
     dtype: str | None = None
     """Fixed cache dtype; None follows ``--kv-cache-dtype``."""
-    conv_elements: int = 0
+    tokens_per_entry: int = 1
+    """Tokens that one entry stands for: 4 or 128 where attention is compressed (DeepSeek-V4)."""
+    fp8_entry_bytes: int = 0
+    """Bytes of an entry at fp8 where it is packed with its scales; 0 for a byte per element."""
+    conv_channels: int = 0
+    """Channels of the convolution that tensor parallelism splits."""
+    conv_groups: int = 0
+    """Mamba-2: groups that several heads share, repeated where they are fewer than ranks."""
+    conv_group_channels: int = 0
+    """Channels of one such group: B and C of its state."""
+    conv_columns: int = 0
+    """Columns kept of each channel: the kernel's width less one."""
     conv_dtype: str = "bf16"
     ssm_elements: int = 0
     ssm_dtype: str = "bf16"
     replicated: bool = False
     """Every tensor-parallel rank holds the whole cache (MLA latents, indexer keys)."""
+    block: int = field(default=-1, compare=False)
+    """The decoder layer that the cache belongs to; layers that differ in it alone are equal."""
 
-    def kv_cache_spec(self, *, block_size: int, tp: int, kv_dtype: str = "bf16") -> KVCacheSpec:
-        """Return the cache of this layer on one of ``tp`` ranks.
+    @property
+    def role(self) -> Role:
+        """What the cache is for."""
+        return ROLES.get(self.kind, "kv")
 
-        KV heads are split over the ranks and repeated where there are fewer heads than ranks;
-        states are split by heads (vLLM 0.33, ``mamba_utils.py``), rounded up to whole elements.
+    @property
+    def conv_elements(self) -> int:
+        """Elements of the convolution's state."""
+        return self._conv_elements(tp=1, num_speculative_tokens=0)
+
+    def entry_bytes(self, kv_dtype: str = "bf16", tp: int = 1) -> int:
+        """Bytes of one entry on one of ``tp`` ranks: of ``tokens_per_entry`` tokens; 0 for states.
+
+        KV heads are split over the ranks and repeated where there are fewer heads than ranks.
         """
+        dtype = self.dtype or kv_dtype
+        if dtype == "fp8" and self.fp8_entry_bytes:
+            return self.fp8_entry_bytes
+        heads = self.kv_heads if self.replicated else cdiv(self.kv_heads, tp)
+        return int(heads * (self.k_dim + self.v_dim) * DTYPE_BYTES[dtype])
+
+    def state_sizes(
+        self, *, tp: int = 1, ssm_dtype: str | None = None, num_speculative_tokens: int = 0
+    ) -> tuple[int, int]:
+        """Bytes of the convolution's and of the recurrent state on one of ``tp`` ranks.
+
+        States are split by heads, rounded up to whole elements. ``ssm_dtype`` replaces the dtype of
+        a recurrent state. Each speculative token adds a column to the convolution (vLLM 0.33,
+        ``model_executor/layers/mamba/mamba_utils.py``).
+        """
+        conv = self._conv_elements(tp=tp, num_speculative_tokens=num_speculative_tokens)
+        ssm = cdiv(self.ssm_elements, tp)
+        return (
+            conv * int(DTYPE_BYTES[self.conv_dtype]),
+            ssm * int(DTYPE_BYTES[ssm_dtype or self.ssm_dtype]),
+        )
+
+    def _conv_elements(self, *, tp: int, num_speculative_tokens: int) -> int:
+        if self.conv_columns == 0:
+            return 0
+        groups = self.conv_groups
+        if groups % tp:
+            # vLLM's extra_groups_for_head_shards: every rank has the groups of its heads.
+            groups = max(groups, tp)
+        channels = cdiv(self.conv_channels, tp) + cdiv(groups, tp) * self.conv_group_channels
+        return channels * (self.conv_columns + num_speculative_tokens)
+
+    def kv_cache_spec(
+        self,
+        *,
+        block_size: int,
+        tp: int,
+        kv_dtype: str = "bf16",
+        ssm_dtype: str | None = None,
+        num_speculative_tokens: int = 0,
+    ) -> KVCacheSpec:
+        """Return the cache of this layer on one of ``tp`` ranks."""
         if self.kind in STATE_KINDS:
-            conv = cdiv(self.conv_elements, tp) * int(DTYPE_BYTES[self.conv_dtype])
-            ssm = cdiv(self.ssm_elements, tp) * int(DTYPE_BYTES[self.ssm_dtype])
+            conv, ssm = self.state_sizes(
+                tp=tp, ssm_dtype=ssm_dtype, num_speculative_tokens=num_speculative_tokens
+            )
             return KVCacheSpec(
                 kind=self.kind,
                 variant=self.variant,
                 block_size=block_size,
                 state_bytes=conv + ssm,
-                shape=(conv, ssm, self.conv_dtype, self.ssm_dtype),
+                shape=(conv, ssm, self.conv_dtype, ssm_dtype or self.ssm_dtype),
                 state_sizes=tuple(size for size in (conv, ssm) if size),
             )
-        dtype = self.dtype or kv_dtype
         heads = self.kv_heads if self.replicated else cdiv(self.kv_heads, tp)
         return KVCacheSpec(
             kind=self.kind,
             variant=self.variant,
             block_size=block_size,
-            bytes_per_token=int(heads * (self.k_dim + self.v_dim) * DTYPE_BYTES[dtype]),
+            entry_bytes=self.entry_bytes(kv_dtype, tp),
+            tokens_per_entry=self.tokens_per_entry,
             window=self.window,
-            shape=(heads, self.k_dim, self.v_dim, dtype),
+            shape=(heads, self.k_dim, self.v_dim, self.dtype or kv_dtype),
         )
 
 

@@ -15,7 +15,7 @@ How many pages a request needs and which of them expired follows from the layer 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from ..configs.specs import Kind, KVCacheSpec
 
@@ -35,11 +35,19 @@ class Content:
     """Variant and window, e.g. ``swa(1024)``: the key of every per-kind result."""
     kind: Kind
     layers: int
-    bytes_per_token: int = 0
-    """Of all ``layers`` together; 0 for states."""
+    entry_bytes: int = 0
+    """Of one entry in all ``layers`` together; 0 for states."""
+    tokens_per_entry: int = 1
     state_bytes: int = 0
     """Of all ``layers`` together; 0 for attention."""
     window: int = 0
+
+    def bytes_of(self, tokens: Any) -> Any:
+        """Bytes that ``tokens`` (an int or an array, of one request or a sum) amount to.
+
+        Where entries stand for several tokens, whole bytes of the average per token.
+        """
+        return tokens * self.entry_bytes // self.tokens_per_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +93,8 @@ class PageGroup:
 
     def capacity_bytes(self, content: Content) -> int:
         """Bytes that one full block stores for ``content``."""
-        return content.state_bytes or content.bytes_per_token * self.block_size
+        entries = -(-self.block_size // content.tokens_per_entry)
+        return content.state_bytes or content.entry_bytes * entries
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,9 @@ from .base import PageGroup
 IntArray = npt.NDArray[np.int64]
 Count = TypeVar("Count", int, IntArray)
 
+WINDOW_KINDS: frozenset[Kind] = frozenset({"sliding_window", "compressor"})
+"""Kinds that the next token reads only the last ``window`` tokens of."""
+
 
 def stored_tokens(group: PageGroup, text: Count, cross: Count) -> Count:
     """Tokens that ``group`` keeps for a sequence of ``text`` own and ``cross`` encoder tokens."""
@@ -36,7 +39,7 @@ def skipped_tokens(kind: Kind, window: int, computed: Count) -> Count:
     Sliding window: the next token sees itself and ``window - 1`` before it. Chunked local: nothing
     before the current chunk. State: only the last token's.
     """
-    if kind == "sliding_window":
+    if kind in WINDOW_KINDS:
         skipped = computed - window + 1
     elif kind == "chunked_local":
         skipped = computed // window * window
@@ -103,6 +106,6 @@ def live_tokens(
     """
     if kind == "cross":
         return cross
-    if kind in ("sliding_window", "chunked_local"):
+    if kind in WINDOW_KINDS or kind == "chunked_local":
         return text - skipped_tokens(kind, window, text - new - in_flight)
     return text

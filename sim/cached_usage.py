@@ -111,8 +111,8 @@ class CachedUsageMeter(UsageMeter):
                 result.needed[:, at] += held
             else:
                 live, dead_tokens = self._tokens(index, position, rows)
-                needed = live * content.bytes_per_token // each
-                dead = dead_tokens * content.bytes_per_token // each
+                needed = content.bytes_of(live) // each
+                dead = content.bytes_of(dead_tokens) // each
                 result.needed[:, at] += needed
                 result.dead[:, at] += dead
                 result.internal[:, at] += held - needed - dead

@@ -86,7 +86,7 @@ class CaseLayer(_Strict):
             kind=self.kind,
             variant=self.kind,
             block_size=self.block_size or block_size,
-            bytes_per_token=int(vectors * self.kv_heads * self.head_size * DTYPE_BYTES[self.dtype]),
+            entry_bytes=int(vectors * self.kv_heads * self.head_size * DTYPE_BYTES[self.dtype]),
             window=self.window or self.chunk,
             shape=(self.kv_heads, self.head_size, self.dtype),
             page_size_padded=self.page_size_padded,

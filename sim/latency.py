@@ -89,6 +89,11 @@ class AttentionClass:
     flops_per_pair: float
     """Of one layer on one rank, for one query token and one key token."""
 
+    @property
+    def bytes_per_token(self) -> float:
+        """Bytes that one layer reads per token."""
+        return self.spec.entry_bytes / self.spec.tokens_per_entry
+
 
 class AnalyticalLatency:
     """Roofline of one tensor-parallel rank."""
@@ -171,7 +176,7 @@ class AnalyticalLatency:
         total = np.zeros(len(reads))
         for index, cls in enumerate(self._classes):
             tokens = reads[:, index].astype(np.float64)
-            each = self._roofline(cls.flops_per_pair * tokens, cls.spec.bytes_per_token * tokens)
+            each = self._roofline(cls.flops_per_pair * tokens, cls.bytes_per_token * tokens)
             total = total + cls.layers * (GEMM_START_US + each)
         if self._states:
             moved = 2.0 * rows * self._state_bytes
@@ -186,7 +191,7 @@ class AnalyticalLatency:
             spec = cls.spec
             pairs = attention_pairs(spec, chunk)
             read = chunk.cross if spec.kind == "cross" else chunk.text
-            each = self._roofline(cls.flops_per_pair * pairs, float(spec.bytes_per_token * read))
+            each = self._roofline(cls.flops_per_pair * pairs, cls.bytes_per_token * read)
             total = total + cls.layers * (GEMM_START_US + float(each))
         if self._states:
             # A chunked scan multiplies each token into the state about three times.
@@ -250,6 +255,7 @@ def _attention_classes(
     for layer, spec in zip(layers, specs, strict=True):
         if not spec.is_state:
             flops = 2.0 * layer.heads / tp * (layer.k_dim + (layer.v_dim or layer.k_dim))
+            flops /= layer.tokens_per_entry
             counts[spec, flops] = counts.get((spec, flops), 0) + 1
     return tuple(
         AttentionClass(label_of(spec), spec, count, flops)

@@ -162,7 +162,7 @@ def _from_tokens(tokens: int, path: Path, model: ModelSpec, engine: ResolvedEngi
             f"--vllm-log {path}: only 'GPU KV cache size: {tokens:,} tokens' was found. With "
             "windows or states that number depends on max_model_len; give --kv-bytes instead."
         )
-    size = tokens * sum(spec.bytes_per_token for spec in specs)
+    size = sum(spec.bytes_of(tokens) for spec in specs)
     why = f"{_gib(size)} per GPU = {tokens:,} tokens of {path.name} x bytes per token"
     return KVPool(size, "vllm-log", why)
 

@@ -61,7 +61,8 @@ class _Content:
     label: int
     kind: Kind
     window: int
-    bytes_per_token: int
+    entry_bytes: int
+    tokens_per_entry: int
     state_bytes: int
     capacity: int
     """Bytes that one block of every group of the class offers to this kind."""
@@ -91,8 +92,8 @@ class UsageMeter:
                     label=self.labels.index(content.label),
                     kind=content.kind,
                     window=content.window,
-                    bytes_per_token=content.bytes_per_token
-                    + (before.bytes_per_token if before else 0),
+                    entry_bytes=content.entry_bytes + (before.entry_bytes if before else 0),
+                    tokens_per_entry=content.tokens_per_entry,
                     state_bytes=content.state_bytes + (before.state_bytes if before else 0),
                     capacity=group.capacity_bytes(content) + (before.capacity if before else 0),
                     padding=(group.padding_bytes if position == 0 else 0)
@@ -167,8 +168,8 @@ class UsageMeter:
             dead = np.maximum(outside, 0) // group.block_size * group.block_size
         if group.source == "all":
             dead = dead + (rows.text if content.kind == "cross" else rows.cross)
-        per_token = content.bytes_per_token
-        return live.sum(axis=-1) * per_token, dead.sum(axis=-1) * per_token
+        each, tokens = content.entry_bytes, content.tokens_per_entry
+        return live.sum(axis=-1) * each // tokens, dead.sum(axis=-1) * each // tokens
 
     def add_slack(self, parts: list[list[int]], slack: Slack) -> None:
         """Add the carving's internal and external bytes to the per-kind rows ``parts``."""

@@ -16,19 +16,21 @@ def by_kind(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[Pag
     del context
     groups: dict[tuple[object, ...], list[KVCacheSpec]] = {}
     for spec in specs:
-        key = (label_of(spec), spec.block_size, spec.bytes_per_token, spec.state_bytes)
+        key = (label_of(spec), spec.block_size, spec.entry_bytes, spec.state_bytes)
         groups.setdefault(key, []).append(spec)
     return tuple(group_of(same) for same in groups.values())
 
 
 def by_kind_exact(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[PageGroup, ...]:
-    """``by_kind`` with one token per page: what a byte-exact allocator would keep."""
+    """``by_kind`` with one entry per page: what a byte-exact allocator would keep."""
     return tuple(
         PageGroup(
             name=group.name,
             kind=group.kind,
-            block_size=group.block_size if group.contents[0].state_bytes else 1,
-            page_bytes=group.contents[0].state_bytes or group.contents[0].bytes_per_token,
+            block_size=group.block_size
+            if group.contents[0].state_bytes
+            else group.contents[0].tokens_per_entry,
+            page_bytes=group.contents[0].state_bytes or group.contents[0].entry_bytes,
             contents=group.contents,
             layers=group.layers,
             window=group.window,

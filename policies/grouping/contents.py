@@ -21,7 +21,8 @@ def contents_of(specs: Sequence[KVCacheSpec]) -> tuple[Content, ...]:
             label=label,
             kind=same[0].kind,
             layers=len(same),
-            bytes_per_token=sum(spec.bytes_per_token for spec in same),
+            entry_bytes=sum(spec.entry_bytes for spec in same),
+            tokens_per_entry=same[0].tokens_per_entry,
             state_bytes=sum(spec.state_bytes for spec in same if spec.is_state),
             window=same[0].window,
         )

@@ -97,7 +97,13 @@ def mergeable(specs: Sequence[KVCacheSpec]) -> bool:
 
 def _merge_key(spec: KVCacheSpec) -> tuple[object, ...]:
     """What must agree. Full attention may differ in a window that was promoted."""
-    page = (spec.block_size, spec.shape, spec.bytes_per_token, spec.page_size_padded)
+    page = (
+        spec.block_size,
+        spec.shape,
+        spec.entry_bytes,
+        spec.tokens_per_entry,
+        spec.page_size_padded,
+    )
     if spec.is_state:
         state = (spec.variant, spec.state_bytes)
         return ("state", *state, spec.mamba_cache_mode, spec.num_speculative_blocks, *page)

@@ -19,7 +19,7 @@ def uniform(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[Pag
     states = [spec for spec in specs if spec.is_state]
     if not attention:
         return (_states(states, sum(spec.state_bytes for spec in states), context),)
-    page_bytes = context.block_size * sum(spec.bytes_per_token for spec in attention)
+    page_bytes = sum(spec.bytes_of(context.block_size) for spec in attention)
     if page_bytes == 0:
         raise ConfigError("no attention layer stores any bytes: there is nothing to page")
     kinds = {spec.kind for spec in attention}

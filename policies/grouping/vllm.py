@@ -65,7 +65,7 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
     (``block_size`` here; at least 128 with MLA). Models without states are returned unchanged.
     """
     state_page = max((spec.state_bytes for spec in specs if spec.is_state), default=0)
-    per_token = max((spec.bytes_per_token for spec in specs if not spec.is_state), default=0)
+    per_token = max((spec.entry_bytes for spec in specs if not spec.is_state), default=0)
     if state_page == 0 or per_token == 0:
         return list(specs)
     align = max(block_size, 128 if any(spec.kind == "mla" for spec in specs) else 16)

@@ -10,7 +10,7 @@ from jenga_sim.policies.base import Content, PageGroup
 
 def page_group(index: int, page_bytes: int, kind: Kind = "full") -> PageGroup:
     label = f"{kind}{index}"
-    content = Content(label=label, kind=kind, layers=1, bytes_per_token=page_bytes)
+    content = Content(label=label, kind=kind, layers=1, entry_bytes=page_bytes)
     return PageGroup(
         name=label,
         kind=kind,

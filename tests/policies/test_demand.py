@@ -23,7 +23,7 @@ KINDS = st.sampled_from(["full", "sliding_window", "chunked_local", "mamba"])
 def group_of(
     kind: Kind, window: int, block_size: int, source: TokenSource = "text", pages: int = 1
 ) -> PageGroup:
-    content = Content(label="x", kind=kind, layers=1, bytes_per_token=1, window=window)
+    content = Content(label="x", kind=kind, layers=1, entry_bytes=1, window=window)
     return PageGroup(
         name="x",
         kind=kind,

@@ -22,7 +22,7 @@ def layer(kind: Any, size: int, window: int = 0, **other: Any) -> KVCacheSpec:
         kind=kind,
         variant=kind,
         block_size=16,
-        bytes_per_token=0 if kind == "mamba" else size,
+        entry_bytes=0 if kind == "mamba" else size,
         state_bytes=16 * size if kind == "mamba" else 0,
         window=window,
         shape=(2, size),

@@ -257,7 +257,7 @@ def test_larger_blocks_never_waste_less(
 ) -> None:
     """Why the rule leaves tokens per page alone: the large page decides, not the block."""
     (group,) = groups_of(tiny_model([LayerSpec(kind="full", variant="x", kv_heads=1, k_dim=1)]))
-    content = replace(group.contents[0], bytes_per_token=block)
+    content = replace(group.contents[0], entry_bytes=block)
     small = replace(group, contents=(content,), window=window)
     longer = replace(small, block_size=times * small.block_size)
     large += longer.content_bytes

@@ -29,7 +29,7 @@ def attention(kind: Any = "full", size: int = 100, block: int = 16, window: int 
         kind=kind,
         variant=kind,
         block_size=block,
-        bytes_per_token=size,
+        entry_bytes=size,
         window=window,
         shape=(1, size, "fp8"),
     )

@@ -252,7 +252,7 @@ def test_a_long_prompt_takes_as_long_in_attention_however_it_is_cut() -> None:
 def test_pairs_are_counted_as_one_by_one(
     kind: Kind, window: int, before: int, new: int, cross: int
 ) -> None:
-    spec = KVCacheSpec(kind=kind, variant=kind, block_size=1, bytes_per_token=4, window=window)
+    spec = KVCacheSpec(kind=kind, variant=kind, block_size=1, entry_bytes=4, window=window)
 
     def keys(query: int) -> int:
         if kind == "cross":

@@ -73,7 +73,7 @@ def run(
         kind="full",
         block_size=BLOCK,
         page_bytes=PAGE,
-        contents=(Content(label="full", kind="full", layers=1, bytes_per_token=BYTES_PER_TOKEN),),
+        contents=(Content(label="full", kind="full", layers=1, entry_bytes=BYTES_PER_TOKEN),),
     )
     requests = Requests(
         arrival_ns=[int(ask.at * MS) for ask in asks],

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .patterns import lay_out, names_of
 from .shapes import GPU, LAYER_SHAPES, Model
 from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec
 from .strict import StrictFile, suggest
-
-MAX_CACHES_PER_LAYER = 8
-"""More caches a layer than any known model has: a slip in ``repeat``."""
 
 _SHIPPED = resources.files(__package__ or "jenga_sim.configs")
 
@@ -45,6 +43,12 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         _check_sizes(file, model)
     file.raise_problems()
     assert model is not None, "parse reports a problem whenever it returns None"
+    try:
+        layers, shared = lay_out(model.layers, kinds)
+    except ValueError as error:
+        file.report(("layers",), str(error))
+        file.raise_problems()
+        raise
     return ModelSpec(
         name=model.name,
         source=model.source,
@@ -56,7 +60,8 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         params_active=model.params.active,
         weight_bytes=model.weights.bytes,
         weight_dtype=model.weights.dtype,
-        layers=tuple(kinds[name] for run in model.layers for name in run.pattern * run.repeat),
+        layers=layers,
+        shared_layers=shared,
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
         tied_embeddings=model.tied_embeddings,
         notes=tuple(model.notes),
@@ -131,10 +136,11 @@ def _check_patterns(file: StrictFile) -> None:
         for j, name in enumerate(_list(_mapping(run).get("pattern"))):
             if not isinstance(name, str):
                 continue
-            used.add(name)
-            if kinds and name not in kinds:
-                text = f"{name!r} is not one of kinds{suggest(name, kinds)}"
-                file.report(("layers", i, "pattern", j), text)
+            for part in names_of(name):
+                used.add(part)
+                if kinds and part not in kinds:
+                    text = f"{part!r} is not one of kinds{suggest(part, kinds)}"
+                    file.report(("layers", i, "pattern", j), text)
     if not used <= kinds.keys():
         return
     for variant in kinds:
@@ -143,9 +149,9 @@ def _check_patterns(file: StrictFile) -> None:
 
 
 def _check_sizes(file: StrictFile, model: Model) -> None:
-    caches = sum(run.repeat * len(run.pattern) for run in model.layers)
-    if caches > MAX_CACHES_PER_LAYER * model.num_layers:
-        text = f"holds {caches} caches for num_layers {model.num_layers}; check repeat"
+    described = sum(run.repeat * len(run.pattern) for run in model.layers)
+    if described != model.num_layers:
+        text = f"describes {described} layers, but num_layers is {model.num_layers}; check repeat"
         file.report(("layers",), text)
     total, active = model.params.total, model.params.active
     if active > total:

@@ -41,8 +41,10 @@ class Attention(LayerShape):
 
     kv_heads: Count
     head_dim: Count
-    v_head_dim: Count | None = None
+    v_head_dim: Elements | None = None
     dtype: CacheDtype | None = None
+    replicated: bool = False
+    fp8_entry_bytes: Elements = 0
 
     def problem(self) -> str | None:
         """Return that the head counts are swapped, or None."""
@@ -60,6 +62,8 @@ class Attention(LayerShape):
             k_dim=self.head_dim,
             v_dim=self.head_dim if self.v_head_dim is None else self.v_head_dim,
             dtype=self.dtype,
+            replicated=self.replicated,
+            fp8_entry_bytes=self.fp8_entry_bytes,
         )
 
 
@@ -77,6 +81,8 @@ class Latent(LayerShape):
     """MLA: one latent vector a token, the same on every tensor-parallel rank."""
 
     latent_dim: Count
+    tokens_per_entry: Count = 1
+    fp8_entry_bytes: Elements = 0
     replicated: Literal[True] = True
 
     def spec(self, variant: str) -> LayerSpec:
@@ -87,15 +93,22 @@ class Latent(LayerShape):
             heads=self.heads,
             kv_heads=1,
             k_dim=self.latent_dim,
+            tokens_per_entry=self.tokens_per_entry,
+            fp8_entry_bytes=self.fp8_entry_bytes,
             replicated=True,
         )
 
 
 class Indexer(LayerShape):
-    """Keys that choose the tokens of sparse attention, scales included, in bytes."""
+    """Keys that choose the tokens of sparse attention, scales included.
 
-    entry_bytes: Count
-    dtype: Literal["int8", "fp8"] = "int8"
+    With the default dtype ``key_dim`` counts bytes, whatever ``--kv-cache-dtype`` says; null lets
+    the keys follow it.
+    """
+
+    key_dim: Count
+    tokens_per_entry: Count = 1
+    dtype: CacheDtype | None = "int8"
     replicated: Literal[True] = True
 
     def spec(self, variant: str) -> LayerSpec:
@@ -105,7 +118,30 @@ class Indexer(LayerShape):
             variant=variant,
             heads=self.heads,
             kv_heads=1,
-            k_dim=self.entry_bytes,
+            k_dim=self.key_dim,
+            tokens_per_entry=self.tokens_per_entry,
+            dtype=self.dtype,
+            replicated=True,
+        )
+
+
+class Compressor(LayerShape):
+    """Tokens that the next compressed entry is made of (DeepSeek-V4), in elements a token."""
+
+    elements: Count
+    window: Tokens
+    dtype: CacheDtype = "fp32"
+    replicated: Literal[True] = True
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        return LayerSpec(
+            kind=self.kind,
+            variant=variant,
+            heads=self.heads,
+            kv_heads=1,
+            k_dim=self.elements,
+            window=self.window,
             dtype=self.dtype,
             replicated=True,
         )
@@ -114,15 +150,23 @@ class Indexer(LayerShape):
 class State(LayerShape):
     """A recurrent layer: the last columns of its convolution and its state, once a request."""
 
-    conv_elements: Elements
-    conv_dtype: CacheDtype
-    ssm_elements: Elements
-    ssm_dtype: CacheDtype
+    conv_channels: Elements = 0
+    conv_groups: Elements = 0
+    conv_group_channels: Elements = 0
+    conv_columns: Elements = 0
+    conv_dtype: CacheDtype = "bf16"
+    ssm_elements: Elements = 0
+    ssm_dtype: CacheDtype = "bf16"
 
     def problem(self) -> str | None:
-        """Return that nothing is kept, or None."""
-        kept = self.conv_elements + self.ssm_elements
-        return None if kept else "keeps no element; give conv_elements or ssm_elements"
+        """Return that nothing is kept, or that one of a pair of keys is missing, or None."""
+        if bool(self.conv_groups) != bool(self.conv_group_channels):
+            return "conv_groups and conv_group_channels go together; give both or neither"
+        channels = self.conv_channels + self.conv_groups * self.conv_group_channels
+        if bool(channels) != bool(self.conv_columns):
+            return "conv_channels and conv_columns go together; give both or neither"
+        kept = channels + self.ssm_elements
+        return None if kept else "keeps no element; give conv_channels or ssm_elements"
 
     def spec(self, variant: str) -> LayerSpec:
         """Return the layer under the name that the file gives it."""
@@ -136,6 +180,7 @@ LAYER_SHAPES: dict[str, type[LayerShape]] = {
     "chunked_local": Windowed,
     "mla": Latent,
     "indexer": Indexer,
+    "compressor": Compressor,
     "mamba": State,
     "linear": State,
 }
@@ -143,7 +188,11 @@ LAYER_SHAPES: dict[str, type[LayerShape]] = {
 
 
 class Run(Shape):
-    """Names of ``kinds`` in layer order, the whole list ``repeat`` times."""
+    """Layers in order, the whole list ``repeat`` times.
+
+    A layer is a name of ``kinds``, or several joined by ``+``; ``none`` for a layer without a cache;
+    ``shared:NAME`` for one that reads the cache of the last layer before it that has NAME.
+    """
 
     repeat: Layers = 1
     pattern: Annotated[list[str], Field(min_length=1)]

@@ -4,6 +4,7 @@ Names follow vLLM 0.33 (``vllm/v1/kv_cache_interface.py``). All bytes are per te
 once ``tensor_parallel_size`` was applied.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -257,6 +258,10 @@ class ModelSpec:
     """Bytes of the checkpoint as it is served (its quantisation applied), all ranks together."""
     weight_dtype: str
     layers: tuple[LayerSpec, ...]
+    shared_layers: tuple[tuple[int, int], ...] = ()
+    """Decoder layers without a cache of their own, each with the layer whose cache it reads."""
+    kv_cache_dtype: str = "bf16"
+    """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None
     tied_embeddings: bool = False
     notes: tuple[str, ...] = field(default=())
@@ -276,8 +281,19 @@ class ModelSpec:
         """Whether some layer attends to encoder tokens."""
         return any(layer.kind == "cross" for layer in self.layers)
 
+    @property
+    def tokens_per_entry(self) -> int:
+        """Tokens that a block must be a multiple of: entries of all layers end with it."""
+        return math.lcm(*(layer.tokens_per_entry for layer in self.layers))
+
     def kv_cache_specs(
-        self, *, block_size: int, tp: int = 1, kv_dtype: str = "bf16"
+        self,
+        *,
+        block_size: int,
+        tp: int = 1,
+        kv_dtype: str = "bf16",
+        ssm_dtype: str | None = None,
+        num_speculative_tokens: int = 0,
     ) -> tuple[KVCacheSpec, ...]:
         """Return the caches of all layers on one rank; a state stands for a whole request."""
         return tuple(
@@ -286,6 +302,8 @@ class ModelSpec:
                     block_size=self.max_model_len if layer.kind in STATE_KINDS else block_size,
                     tp=tp,
                     kv_dtype=kv_dtype,
+                    ssm_dtype=ssm_dtype,
+                    num_speculative_tokens=num_speculative_tokens,
                 ),
                 layer=index,
             )

@@ -49,7 +49,7 @@ def check_shared_out(specs: tuple[KVCacheSpec, ...], groups: tuple[PageGroup, ..
         for content in each.contents:
             same = [spec for spec in members if label_of(spec) == content.label]
             assert content.layers == len(same)
-            assert content.bytes_per_token == sum(spec.bytes_per_token for spec in same)
+            assert content.entry_bytes == sum(spec.entry_bytes for spec in same)
             assert content.state_bytes == sum(spec.state_bytes for spec in same)
         assert each.page_bytes > 0
         assert each.padding_bytes >= 0
@@ -138,7 +138,7 @@ def test_jambas_large_page_where_tensors_have_pages_of_their_own(
     """84 blocks as the paper has it; 28 in the artifact, whose convolutions keep a column more."""
     model = load_model("jamba-1.5-mini")
     layers = tuple(
-        replace(layer, conv_elements=8192 * columns) if layer.conv_elements else layer
+        replace(layer, conv_columns=columns) if layer.conv_columns else layer
         for layer in model.layers
     )
     _, groups = group(replace(model, layers=layers), "by_property")

@@ -307,7 +307,8 @@ def layer(draw: st.DrawFn, kinds: Sequence[Kind]) -> LayerSpec:
             kind=kind,
             variant=kind,
             heads=1,
-            conv_elements=draw(st.integers(0, 9)),
+            conv_channels=draw(st.integers(0, 9)),
+            conv_columns=1,
             ssm_elements=draw(st.integers(1, 200)),
             ssm_dtype=draw(st.sampled_from(["bf16", "fp32"])),
         )

@@ -162,9 +162,9 @@ def counted(replica: Replica, requests: Requests, slots: list[int]) -> Kinds:
                         end = min(first + group.block_size, text)
                         live[page] |= {place - first for place in range(max(first, start), end)}
             tokens = sum(map(len, live.values()))
-            found[content.label][0] += tokens * content.bytes_per_token
+            found[content.label][0] += tokens * content.entry_bytes
             dead = sum(not places for places in live.values()) * group.block_size
-            found[content.label][1] += dead * content.bytes_per_token
+            found[content.label][1] += dead * content.entry_bytes
     return {label: (needed, dead) for label, (needed, dead) in found.items()}
 
 

@@ -139,7 +139,7 @@ class Watch:
                     each = Fraction(content.state_bytes, group.pages_per_block)
                     found[content.label] += self.tables.pool.num_held(index) * each
                 else:
-                    each = Fraction(content.bytes_per_token, group.pages_per_block)
+                    each = Fraction(content.entry_bytes, group.pages_per_block)
                     live = self.live(index, group, content)
                     found[content.label] += sum(map(len, live.values())) * each
         return found

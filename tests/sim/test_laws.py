@@ -271,7 +271,7 @@ def needed_by_label(
             if spec.is_state:
                 size = spec.state_bytes
             else:
-                size = tokens_read(spec, first_query, text, cross) * spec.bytes_per_token
+                size = tokens_read(spec, first_query, text, cross) * spec.entry_bytes
             needed[label_of(spec)] += size
     return needed
 
@@ -478,7 +478,7 @@ PRESSED = Scenario(
         attention("sliding_window", window=37),
         attention("chunked_local", window=20),
         attention("cross"),
-        LayerSpec(kind="mamba", variant="mamba", heads=1, conv_elements=5, ssm_elements=90),
+        LayerSpec(kind="mamba", variant="mamba", heads=1, conv_channels=5, conv_columns=1, ssm_elements=90),
     ),
     requests=tuple(
         Arrival(i * 700_000, 20 + 37 * i % 150, 5 + 17 * i % 50, 11 * i % 40, i % 3)

@@ -1,0 +1,1 @@
+"""Hugging Face config.json files: which caches a model has, how many parameters, how long."""

@@ -78,7 +78,7 @@ class Keys:
         return float(value)
 
     def flag(self, *names: str, default: bool = False) -> bool:
-        """true or false."""
+        """True or false."""
         name = self._first(names)
         if name is None:
             return default
@@ -197,7 +197,7 @@ def read_keys(path: Path) -> Keys:
     except json.JSONDecodeError as error:
         message = f"{file}:{error.lineno}: broken JSON at column {error.colno}: {error.msg}"
         raise ConfigError(f"{message}; is the download complete?") from error
-    except _Twice as error:
+    except _TwiceError as error:
         raise ConfigError(f"{file}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: broken JSON: {error}; is the download complete?") from error
@@ -215,7 +215,7 @@ def short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-class _Twice(ValueError):
+class _TwiceError(ValueError):
     """A key stands twice with different values."""
 
 
@@ -223,7 +223,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name, value in pairs:
         if name in data and data[name] != value:
-            raise _Twice(
+            raise _TwiceError(
                 f"{name}: stands twice, as {short(data[name])} and as {short(value)}; keep one"
             )
         data[name] = value

@@ -1,4 +1,4 @@
-"""Model and GPU files by shipped name or by path, as frozen specs."""
+"""Models and GPUs by shipped name or by path, as frozen specs."""
 
 import os
 from importlib import resources
@@ -30,11 +30,16 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
 
     Args:
         name_or_path: A name of ``model_names()``, or a path: a ``Path``, or text that holds a
-            ``/`` or ends in ``.yaml`` or ``.yml``.
+            ``/`` or ends in ``.yaml``, ``.yml`` or ``.json``. A .json file is read as the
+            config.json of a Hugging Face model, and a folder as the one that holds it.
 
     Raises:
-        ConfigError: No model has this name, or the file has problems: it lists all of them.
+        ConfigError: No model has this name, or the file has problems.
     """
+    if _is_hf_config(name_or_path):
+        from .hf.read import read_hf_config
+
+        return read_hf_config(name_or_path)
     file = StrictFile(_find(name_or_path, "models", "model"))
     model = file.parse(Model, file.data)
     kinds = _read_kinds(file)
@@ -90,6 +95,13 @@ def load_gpu(name_or_path: str | Path) -> GPUSpec:
         flops={dtype: peak * 1e12 for dtype, peak in peaks.items()},
         link_bandwidth=gpu.link_gbs * 1e9,
     )
+
+
+def _is_hf_config(value: str | Path) -> bool:
+    if str(value).endswith(".json"):
+        return True
+    is_path = isinstance(value, Path) or "/" in value or os.sep in value
+    return is_path and Path(value).is_dir()
 
 
 def _names(folder: str) -> tuple[str, ...]:

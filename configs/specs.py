@@ -217,6 +217,7 @@ class LayerSpec:
                 state_bytes=conv + ssm,
                 shape=(conv, ssm, self.conv_dtype, ssm_dtype or self.ssm_dtype),
                 state_sizes=tuple(size for size in (conv, ssm) if size),
+                num_speculative_blocks=num_speculative_tokens,
             )
         heads = self.kv_heads if self.replicated else cdiv(self.kv_heads, tp)
         return KVCacheSpec(
@@ -260,6 +261,10 @@ class ModelSpec:
     layers: tuple[LayerSpec, ...]
     shared_layers: tuple[tuple[int, int], ...] = ()
     """Decoder layers without a cache of their own, each with the layer whose cache it reads."""
+    draft_layers: tuple[LayerSpec, ...] = ()
+    """Caches of the model's own draft layers (MTP): they exist only where it speculates."""
+    num_speculative_tokens: int = 0
+    """Tokens that a draft proposes per step: states keep as many more columns and copies."""
     kv_cache_dtype: str = "bf16"
     """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None
@@ -293,7 +298,6 @@ class ModelSpec:
         tp: int = 1,
         kv_dtype: str = "bf16",
         ssm_dtype: str | None = None,
-        num_speculative_tokens: int = 0,
     ) -> tuple[KVCacheSpec, ...]:
         """Return the caches of all layers on one rank; a state stands for a whole request."""
         return tuple(
@@ -303,7 +307,7 @@ class ModelSpec:
                     tp=tp,
                     kv_dtype=kv_dtype,
                     ssm_dtype=ssm_dtype,
-                    num_speculative_tokens=num_speculative_tokens,
+                    num_speculative_tokens=self.num_speculative_tokens,
                 ),
                 layer=index,
             )

@@ -88,7 +88,8 @@ def deepseek_v4(text: Keys) -> Reading:
     ratios = _compress_ratios(text, count)
     notes = ["compress_ratios: 0 window alone, 4 compressed with an indexer, 128 compressed"]
     by_ratio = {ratio: _v4_block(text, ratio) for ratio in set(ratios)}
-    return Reading(blocks=[by_ratio[ratio] for ratio in ratios], notes=notes)
+    draft = _v4_block(text, 0)
+    return Reading(blocks=[by_ratio[ratio] for ratio in ratios], notes=notes, draft=draft)
 
 
 def _compress_ratios(text: Keys, count: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..specs import LayerSpec, ModelSpec
 from ..strict import suggest
+from .drafts import draft_layers
 from .families import READERS
 from .keys import Keys, read_keys
 from .length import max_model_len
@@ -57,6 +58,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         weight_dtype="bf16",
         layers=_in_order(reading),
         shared_layers=tuple(sorted(reading.shared.items())),
+        draft_layers=draft_layers(text, reading),
         notes=(*notes, *reading.notes, *length_notes),
     )
 

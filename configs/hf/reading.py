@@ -30,6 +30,8 @@ class Reading:
     shared: dict[int, int] = field(default_factory=dict[int, int])
     """Layers that read another layer's cache, and that layer."""
     notes: Sequence[str] = ()
+    draft: Sequence[LayerSpec] | None = None
+    """Caches of one draft layer (MTP) where they are not those of a full layer."""
 
 
 Reader = Callable[[Keys], Reading]

@@ -95,7 +95,9 @@ def step3p5(text: Keys) -> Reading:
             k_dim=other.integer("head_dim", default=whole.k_dim),
         )
     by_type = {FULL: whole, SLIDING: windowed}
-    return Reading(blocks=[[by_type[each]] for each in types])
+    listed = text.texts("layer_types") or []
+    draft = [by_type[each] for each in listed[len(types) : len(types) + 1] if each in by_type]
+    return Reading(blocks=[[by_type[each]] for each in types], draft=draft or None)
 
 
 def mllama(text: Keys) -> Reading:

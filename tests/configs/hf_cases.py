@@ -1,4 +1,4 @@
-"""Small config.json files, one for each rule of a family, and the caches of the releases they mirror.
+"""Small config.json files, one for each rule of a family, and the caches of what they mirror.
 
 Bytes are per token and layer in bf16, or per request and layer for states.
 """

@@ -1,6 +1,7 @@
 """Pipeline parallelism: which layers, caches and weights each stage has."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from .errors import ConfigError
 from .specs import ModelSpec
@@ -26,7 +27,7 @@ def stage_layers(num_layers: int, stages: int) -> tuple[range, ...]:
     last = stages - 1
     counts = [each + (last - rest <= index < last) for index in range(stages)]
     starts = [sum(counts[:index]) for index in range(stages + 1)]
-    return tuple(range(start, end) for start, end in zip(starts, starts[1:], strict=False))
+    return tuple(range(start, end) for start, end in pairwise(starts))
 
 
 def pipeline_stages(model: ModelSpec, stages: int) -> tuple[Stage, ...]:

@@ -53,7 +53,8 @@ def sparse(text: Keys) -> Reading:
     own, keys = latent(text, packed=True), indexer(text)
     has_indexer = _own_indexers(text, count)
     blocks = [[own, keys] if has_indexer[index] else [own] for index in range(count)]
-    return Reading(blocks=blocks, notes=[*_decoys(text), INDEXER_NOTE])
+    # vLLM's draft layers always run an indexer of their own.
+    return Reading(blocks=blocks, notes=[*_decoys(text), INDEXER_NOTE], draft=[own, keys])
 
 
 def indexer(text: Keys, tokens_per_entry: int = 1) -> LayerSpec:
@@ -71,12 +72,17 @@ def indexer(text: Keys, tokens_per_entry: int = 1) -> LayerSpec:
 
 
 def _own_indexers(text: Keys, count: int) -> list[bool]:
-    """Which layers run an indexer of their own: listed, or by frequency and offset."""
+    """Which layers run an indexer of their own: listed, by letters, or by frequency and offset."""
     kinds = layer_types(text, count, ("full", "shared"), lambda _: "", name="indexer_types")
     if any(kinds):
         if kinds[0] != "full":
             text.fail("indexer_types[0]", "is shared, but no layer before it has an indexer")
         return [kind == "full" for kind in kinds]
+    pattern = text.text("index_topk_pattern")
+    if pattern is not None:
+        if len(pattern) != count or set(pattern) - set("FS"):
+            text.fail("index_topk_pattern", f"must be {count} letters F (own) or S (shared)")
+        return [letter == "F" for letter in pattern]
     period = text.integer("index_topk_freq", default=1)
     offset = text.integer("index_skip_topk_offset", default=2, least=0)
     return [max(index - offset + 1, 0) % period == 0 for index in range(count)]

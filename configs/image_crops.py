@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .image_rules import ImageRule, ImageTokens, cdiv, refuse, single
+from .errors import ConfigError
+from .image_rules import ImageRule, ImageTokens, cdiv, single
 from .image_tiles import Grid, grids
 
 
@@ -16,8 +17,8 @@ class AnyResolution(ImageRule):
     side, and above 1.21 * ``max_tiles_kept`` tiles the canvas is scaled down to ``max_tiles_kept``
     (anyres_max_9). A learned embedding ends each row, so that all tokens are embeddings.
 
-    Source: transformers 5.23, ``_get_number_of_features`` of ``llava_next/processing_llava_next.py``
-    and ``llava_onevision/processing_llava_onevision.py``.
+    Source: transformers 5.23, ``_get_number_of_features`` of
+    ``llava_next/processing_llava_next.py`` and ``llava_onevision/processing_llava_onevision.py``.
     """
 
     name: ClassVar[str] = "any-resolution"
@@ -56,15 +57,16 @@ class AnyResolution(ImageRule):
 
     def _canvas(self, width: int, height: int) -> tuple[int, int]:
         """Height and width of the canvas that keeps most of the image, then wastes least."""
-        best, most_kept, least_wasted = None, 0, math.inf
+        best: tuple[int, int] | None = None
+        most_kept, least_wasted = 0, math.inf
         for tall, wide in self.canvases:
             scale = min(wide / width, tall / height)
             kept = min(int(width * scale) * int(height * scale), width * height)
             wasted = tall * wide - kept
             if kept > most_kept or (kept == most_kept and wasted < least_wasted):
                 best, most_kept, least_wasted = (tall, wide), kept, wasted
-        if best is None or most_kept == 0:
-            refuse(width, height, "the shorter side vanishes on every canvas")
+        if best is None:
+            raise ConfigError(f"{self.name}: canvases: there must be at least one")
         return best
 
 
@@ -75,8 +77,8 @@ class HdCrops(ImageRule):
     Phi-3-vision (16 crops) and Phi-3.5-vision (4): 144 tokens a crop, 12 row ends for each row of
     crops and for the whole image, one divider. All are learned, so that all are embeddings.
 
-    Source: ``calc_num_image_tokens_from_image_size`` in ``processing_phi3_v.py`` of the checkpoints,
-    which vLLM 0.33 (``model_executor/models/phi3v.py``) calls.
+    Source: ``calc_num_image_tokens_from_image_size`` in ``processing_phi3_v.py`` of the
+    checkpoints, which vLLM 0.33 (``model_executor/models/phi3v.py``) calls.
     """
 
     name: ClassVar[str] = "hd-crops"
@@ -112,8 +114,9 @@ class Slices(ImageRule):
     end around the image and each slice, a line end between rows of slices, and the image's number
     between two more (``<image_id>0</image_id>``; one digit, so for the first ten of a prompt).
 
-    Source: ``get_sliced_grid`` and ``get_slice_image_placeholder`` in ``image_processing_minicpmv.py``
-    of the checkpoint, which vLLM 0.33 (``model_executor/models/minicpmv.py``) calls.
+    Source: ``get_sliced_grid`` and ``get_slice_image_placeholder`` in
+    ``image_processing_minicpmv.py`` of the checkpoint, which vLLM 0.33
+    (``model_executor/models/minicpmv.py``) calls.
     """
 
     name: ClassVar[str] = "slices"
@@ -153,9 +156,9 @@ class Slices(ImageRule):
 class OverlappingCrops(ImageRule):
     """The whole image, and overlapping crops of it joined into one grid.
 
-    Molmo: crops of 336 pixels in patches of 14, 4 of them shared on each side, at most 12 crops, 2 x
-    2 patches a token. Separators: a start and an end around the whole image and around the grid, and
-    one after each row of either.
+    Molmo: crops of 336 pixels in patches of 14, 4 of them shared on each side, at most 12 crops,
+    2 x 2 patches a token. Separators: a start and an end around the whole image and around the
+    grid, and one after each row of either.
 
     Source: vLLM 0.33, ``get_num_image_tokens`` and ``select_tiling`` of
     ``model_executor/models/molmo.py``.

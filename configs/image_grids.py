@@ -83,10 +83,20 @@ class PaddedGrid(ImageRule):
 
     @property
     def most(self) -> int:
-        """A bound that strips approach: partial patches and padding come on top of the limit."""
-        side = cdiv(self.max_side, self.merge)
-        area = math.ceil(4 * self.max_patches / self.merge**2)
-        return min(side**2, area + 2 * side + 1) + self.wrap
+        """A bound above the limit: partial patches and padding come on top of it.
+
+        With ``h`` whole patches along the shorter side before reducing, the reduced image has less
+        than ``(h + 1) * (max_patches / h + 1)`` of them; long strips are held by ``max_side``.
+        """
+        limit, longest = self.max_patches, self.max_side / self.merge
+        side, square, most = cdiv(self.max_side, self.merge), math.isqrt(limit), 0
+        for h in range(1, square + 1):
+            area = (h + 1) * (limit / h + 1) / self.merge**2
+            rows = max(h + 1, h * (h + 1) * self.max_side / limit) / self.merge
+            rows = side if h == square else min(side, math.ceil(rows))
+            padded = math.floor(area + longest + area / longest) + 1
+            most = max(most, min(rows * side, padded))
+        return most + self.wrap
 
     def _count(self, width: int, height: int) -> ImageTokens:
         patches = max(1, height // self.patch) * max(1, width // self.patch)

@@ -79,7 +79,7 @@ class VisionSpec:
         return self.count(width, height).total
 
     def sequence_tokens(self, width: int, height: int) -> int:
-        """Tokens of an image in the sequence: one placeholder where it is kept for cross attention."""
+        """Tokens of an image in the sequence: one placeholder where cross attention keeps it."""
         return 1 if self.where == "cross" else self.image_tokens(width, height)
 
     def embedding_tokens(self, width: int, height: int) -> int:

@@ -84,7 +84,7 @@ def test_every_measured_family_is_tested():
         ("phi-3.5-vision", 1000, 1000, 757, 0),
         # 1920 x 1080: ratio 1.78: 2 across, ceil(2 / 1.78) = 2 down (378 px pad to 672): 757.
         ("phi-3.5-vision", 1920, 1080, 757, 0),
-        # 2000 x 500: ratio 4: 4 across, 1 down: 5 * 144 + 1 + 2 * 12 = 745; upright: 5 rows of ends.
+        # 2000 x 500: ratio 4: 4 across, 1 down: 5 * 144 + 1 + 2 * 12 = 745; upright 781.
         ("phi-3.5-vision", 2000, 500, 745, 0),
         ("phi-3.5-vision", 500, 2000, 781, 0),
         # 16 crops, 1920 x 1080: 5 across, ceil(5 / 1.78) = 3 down: 16 * 144 + 1 + 4 * 12 = 2353.
@@ -94,7 +94,7 @@ def test_every_measured_family_is_tested():
         # 800 x 600: 480,000 / 200,704 = 2.4, so 3 slices wanted, 2 to 4 tried. The logarithm of 4:3
         # (0.288) is nearest to that of 2 x 2 (0): 5 * 64; 5 + 4 pairs of marks + 1 line end.
         ("minicpm-v-2.6", 800, 600, 320, 14),
-        # 1920 x 1080: 10.3, so 9 wanted, 8 or 9 tried; ln(1.78) = 0.575 is nearest to 4 x 2 (0.693),
+        # 1920 x 1080: 10.3, so 9 wanted, 8 or 9 tried; ln(1.78) = 0.575 is nearest 4 x 2 (0.693),
         # 3 x 3 being 0: 9 * 64; 5 + 8 pairs + 1 line end.
         ("minicpm-v-2.6", 1920, 1080, 576, 22),
         # 448 x 4480: 10, so 9: 1 x 9 (ln 1/9) against 1 x 8 and ln 1/10: 10 * 64; 5 + 18 + 8.
@@ -111,15 +111,15 @@ def test_tokens_computed_by_hand(
 @pytest.mark.parametrize("family", EVERY)
 @given(width=SIDES, height=SIDES)
 def test_tokens_are_positive_and_bounded(family: str, width: int, height: int):
+    oblong = max(width, height) / min(width, height)
     try:
         found = EVERY[family].count(width, height)
-    except ConfigError as error:
-        assert f"{width:,} x {height:,} pixels" in str(error)
-        assert max(width, height) > 100 * min(width, height)
+    except ConfigError:
+        assert oblong > 200
         return
     assert found.embeddings >= 1
     assert found.separators >= 0
-    if max(width, height) <= 200 * min(width, height):
+    if oblong <= 200:
         assert found.total <= EVERY[family].most
 
 
@@ -134,25 +134,22 @@ def test_native_grids_lie_between_their_limits(family: str, width: int, height: 
     assert rule.min_pixels / token <= tokens <= rule.max_pixels / token
 
 
-@given(width=st.integers(200, 2000), height=st.integers(200, 2000), more=st.integers(0, 1000))
-def test_within_the_limits_a_larger_image_takes_no_fewer_tokens(width: int, height: int, more: int):
-    for family in ("qwen2.5-vl", "glm-4.1v", "ministral-3"):
-        smaller, larger = (
-            EVERY[family].count(width, height),
-            EVERY[family].count(width + more, height),
-        )
-        if family != "ministral-3" or max(width + more, height) <= 1540:
-            assert smaller.total <= larger.total or family == "glm-4.1v"
+@pytest.mark.parametrize(("family", "longest"), [("qwen2.5-vl", 3000), ("ministral-3", 1540)])
+@given(data=st.data())
+def test_within_the_limits_a_wider_image_takes_no_fewer_tokens(
+    family: str, longest: int, data: st.DataObject
+):
+    sides = st.integers(200, longest)
+    height, (narrow, wide) = data.draw(sides), sorted((data.draw(sides), data.draw(sides)))
+    assert EVERY[family].count(narrow, height).total <= EVERY[family].count(wide, height).total
 
 
-@pytest.mark.parametrize("family", ["qwen3-vl", "llama-3.2-vision", "internvl3", "gemma-4"])
-@given(width=st.integers(30, 4000), height=st.integers(30, 4000))
-def test_a_turned_image_takes_as_many_embeddings(family: str, width: int, height: int):
-    rule = EVERY[family]
-    if family == "internvl3":  # compares width / height, which is not symmetric
-        assert rule.count(width, width).total == rule.count(height, height).total or width != height
-        return
-    assert rule.count(width, height).total == rule.count(height, width).total
+@pytest.mark.parametrize("family", ["qwen3-vl", "kimi-k2.5", "gemma-4", "llama-3.2-vision"])
+@given(width=SIDES, height=SIDES)
+def test_a_turned_image_takes_as_many_tokens(family: str, width: int, height: int):
+    if max(width, height) <= 200 * min(width, height):
+        rule = EVERY[family]
+        assert rule.count(width, height).total == rule.count(height, width).total
 
 
 @pytest.mark.parametrize("family", EVERY)
@@ -207,7 +204,7 @@ def test_a_wrong_mapping_is_an_error(change: dict[str, object], message: str):
 
 
 def test_a_missing_setting_is_an_error():
-    with pytest.raises(ConfigError, match="m.yaml: tokens: is missing; the rule fixed needs it"):
+    with pytest.raises(ConfigError, match=r"m\.yaml: tokens: is missing; the rule fixed needs it"):
         vision_from_mapping({"rule": "fixed", "hidden": 8}, source="m.yaml")
 
 

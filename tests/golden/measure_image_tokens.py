@@ -37,21 +37,30 @@ while True:
         for module in [module for module in sys.modules if module.startswith("torchvision")]:
             del sys.modules[module]
 
-import transformers
+import transformers  # noqa: E402
 
 SIZES = [
     (1, 1), (10, 10), (28, 28), (56, 56), (100, 30), (30, 100), (112, 200), (224, 224),
     (300, 900), (336, 336), (448, 448), (512, 512), (560, 560), (640, 480), (480, 640),
     (800, 600), (1000, 1000), (1024, 768), (1280, 720), (1920, 1080), (1080, 1920), (1344, 1344),
-    (2000, 100), (100, 2000), (2480, 3508), (3840, 2160), (4096, 4096), (60, 9000), (5, 1500),
+    (2000, 100), (100, 2000), (2480, 3508), (3840, 2160), (4096, 4096), (60, 9000),
+    (5, 1500), (1019, 1), (4, 7958), (10667, 1),
 ]  # fmt: skip
 SPECIAL = re.compile(r"<\|?[^<>]*\|?>|\[[A-Z_]+\]|\n\n")
 
 GRIDS = [384 * n for n in range(1, 7)]
 SETTINGS = {
-    "qwen2.5-vl": ("qwen2_vl", "Qwen2VL", {"patch_size": 14, "size": {"shortest_edge": 3136, "longest_edge": 12845056}}),
+    "qwen2.5-vl": (
+        "qwen2_vl",
+        "Qwen2VL",
+        {"patch_size": 14, "size": {"shortest_edge": 3136, "longest_edge": 12845056}},
+    ),
     "qwen2-vl, class defaults": ("qwen2_vl", "Qwen2VL", {}),
-    "qwen3-vl": ("qwen2_vl", "Qwen2VL", {"patch_size": 16, "size": {"shortest_edge": 65536, "longest_edge": 16777216}}),
+    "qwen3-vl": (
+        "qwen2_vl",
+        "Qwen2VL",
+        {"patch_size": 16, "size": {"shortest_edge": 65536, "longest_edge": 16777216}},
+    ),
     "glm-4.1v": ("glm4v", "Glm4v", {"size": {"shortest_edge": 12544, "longest_edge": 9633792}}),
     "glm-4.1v, class defaults": ("glm4v", "Glm4v", {}),
     "kimi-k2.5": ("kimi_k25", "Kimi_K25", {}),
@@ -59,7 +68,11 @@ SETTINGS = {
     "gemma-3": ("gemma3", "Gemma3", {"size": {"height": 896, "width": 896}}),
     "gemma-4": ("gemma4", "Gemma4", {}),
     "gemma-4, 1120": ("gemma4", "Gemma4", {"max_soft_tokens": 1120}),
-    "llava-1.5": ("llava", "Llava", {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}),
+    "llava-1.5": (
+        "llava",
+        "Llava",
+        {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
+    ),
     "paligemma": ("paligemma", "PaliGemma", None),
     "pixtral": ("pixtral", "Pixtral", {}),
     "ministral-3": ("pixtral", "Pixtral", {"size": {"longest_edge": 1540}}),
@@ -67,26 +80,61 @@ SETTINGS = {
     "llama-3.2-vision": ("mllama", "Mllama", {"size": {"height": 560, "width": 560}}),
     "lfm2.5-vl": ("lfm2_vl", "Lfm2Vl", {}),
     "lfm2-vl, not split": ("lfm2_vl", "Lfm2Vl", {"do_image_splitting": False}),
-    "internvl3": ("internvl", "InternVL", {"size": {"height": 448, "width": 448}, "crop_to_patches": True, "min_patches": 1, "max_patches": 12}),
-    "llava-next": ("llava_next", "LlavaNext", {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}),
-    "llava-onevision": ("llava_onevision", "LlavaOnevision", {"image_grid_pinpoints": [[h, w] for h in GRIDS for w in GRIDS]}),
-}  # fmt: skip
+    "internvl3": (
+        "internvl",
+        "InternVL",
+        {
+            "size": {"height": 448, "width": 448},
+            "crop_to_patches": True,
+            "min_patches": 1,
+            "max_patches": 12,
+        },
+    ),
+    "llava-next": (
+        "llava_next",
+        "LlavaNext",
+        {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
+    ),
+    "llava-onevision": (
+        "llava_onevision",
+        "LlavaOnevision",
+        {"image_grid_pinpoints": [[h, w] for h in GRIDS for w in GRIDS]},
+    ),
+}
 ATTRIBUTES = {
     "gemma-3": {"full_image_sequence": "\n\n<boi>" + "<i>" * 256 + "<eoi>\n\n"},
     "gemma-4": {"boi_token": "<boi>", "eoi_token": "<eoi>"},
     "gemma-4, 1120": {"boi_token": "<boi>", "eoi_token": "<eoi>"},
-    "llava-1.5": {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
+    "llava-1.5": {
+        "patch_size": 14,
+        "num_additional_image_tokens": 1,
+        "vision_feature_select_strategy": "default",
+    },
     "paligemma": {"image_seq_length": 256},
     "pixtral": {"patch_size": 16, "spatial_merge_size": 1},
     "ministral-3": {"patch_size": 14, "spatial_merge_size": 2},
     "llama-4": {"patch_size": 14, "downsample_ratio": 4},
     "internvl3": {"image_seq_length": 256},
-    "llava-next": {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
-    "llava-onevision": {"num_image_tokens": 729, "vision_aspect_ratio": "anyres_max_9", "vision_feature_select_strategy": "full"},
-}  # fmt: skip
-NAMES = {"image_token": "<i>", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]",
-         "start_image_token": "<img>", "end_image_token": "</img>", "image_start_token": "<|image_start|>",
-         "image_thumbnail_token": "<|img_thumbnail|>"}  # fmt: skip
+    "llava-next": {
+        "patch_size": 14,
+        "num_additional_image_tokens": 1,
+        "vision_feature_select_strategy": "default",
+    },
+    "llava-onevision": {
+        "num_image_tokens": 729,
+        "vision_aspect_ratio": "anyres_max_9",
+        "vision_feature_select_strategy": "full",
+    },
+}
+NAMES = {
+    "image_token": "<i>",
+    "image_break_token": "[IMG_BREAK]",
+    "image_end_token": "[IMG_END]",
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "image_start_token": "<|image_start|>",
+    "image_thumbnail_token": "<|img_thumbnail|>",
+}
 EMBEDDED = {"<i>", "<|patch|>"}
 
 
@@ -138,8 +186,10 @@ def one(processor, prefix, width, height):
 def functions(path, *wanted):
     """Some functions of a source file, without importing what the file imports."""
     tree = ast.parse(path.read_text())
-    body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted]
-    space = {"np": np, "math": math}
+    body: list[ast.stmt] = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted
+    ]
+    space: dict = {"np": np, "math": math}
     exec(compile(ast.Module(body, []), str(path), "exec"), space)
     return space
 

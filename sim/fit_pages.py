@@ -19,8 +19,8 @@ PAGE_EXACT: frozenset[type[Carving]] = frozenset(
 )
 """Carvings under which a request takes the bytes of its pages and no others. Classes derived from
 them may differ and are asked, as any other is."""
-MOST_POOL = 20
-"""Doublings of the pool in which a carving of the user's must have taken a request's pages."""
+DOUBLINGS = 6
+"""Of a pool with room for all pages, until a carving of the user's must have taken them."""
 
 
 def bytes_taken(carving: Carving, need: Pages) -> int:
@@ -32,21 +32,23 @@ def bytes_taken(carving: Carving, need: Pages) -> int:
     in a pool of its own, and what is neither free nor reserved afterwards (``Carving.slack``, as in
     ``sim.usage``) is what it took.
     """
+    groups = zip(need, carving.groups, strict=True)
+    exact = sum(pages * group.page_bytes for pages, group in groups)
     if type(carving) in PAGE_EXACT:
-        groups = zip(need, carving.groups, strict=True)
-        return sum(pages * group.page_bytes for pages, group in groups)
+        return exact
     if type(carving) is LCMCarving:
         return sum(large_pages(need, _ratios(carving))) * carving.large_bytes
     if type(carving) is FrugalLCMCarving:
         return _bytes_taken_frugally(carving, need)
-    for doublings in range(MOST_POOL + 1):
-        fresh = type(carving)(carving.groups, carving.pool_bytes << doublings)
+    roomy = max(carving.pool_bytes, 2 * exact)
+    for doublings in range(DOUBLINGS + 1):
+        fresh = type(carving)(carving.groups, roomy << doublings)
         before = _outside(fresh)
         if fresh.take(0, need):
             return before - _outside(fresh)
     raise ConfigError(
         f"{type(carving).__name__} refuses {sum(need):,} pages of one request even in a pool of "
-        f"{carving.pool_bytes << MOST_POOL:,} bytes"
+        f"{roomy << DOUBLINGS:,} bytes"
     )
 
 
@@ -72,21 +74,29 @@ def _outside(carving: Carving) -> int:
 def most_requests(carving: Carving, need: Pages) -> int | None:
     """How many requests of ``need`` pages each an empty pool holds at once; None for no limit. Pure.
 
-    The most for which ``could_fit`` says so of all their pages together: exact where pages are
-    counted, by part (static, rebalance) or by size (buddy), because requests one after the other
-    take just those. For Jenga's placement it would be too many: see ``large_pages.alike``.
+    Where pages are counted, by part (static, rebalance) or by size (buddy), the most for which
+    ``could_fit`` says so of all their pages together: requests one after the other take just those,
+    and nothing is placed. For Jenga's placement that would be too many (``large_pages.alike``), but
+    not for the frugal one, which leaves no small page empty that it can use. Nor would it do for a
+    class that is not the package's, as ``could_fit`` speaks of one request: it is given one after
+    the other in a pool of its own.
     """
     if not any(need):
         return None
     if type(carving) is LCMCarving:
         large = carving.num_large - len(carving.groups)
         return most_alike(need, _ratios(carving), large)
-    return largest(lambda count: carving.could_fit([count * pages for pages in need]), 1)
+    if type(carving) in PAGE_EXACT or type(carving) is FrugalLCMCarving:
+        return _largest(lambda count: carving.could_fit([count * pages for pages in need]))
+    fresh, count = type(carving)(carving.groups, carving.pool_bytes), 0
+    while fresh.take(count, need):
+        count += 1
+    return count
 
 
-def largest(holds: Callable[[int], bool], guess: int) -> int:
+def _largest(holds: Callable[[int], bool]) -> int:
     """The largest count for which ``holds`` does, 0 if it does for none; it must end to."""
-    low, high = 0, guess
+    low, high = 0, 1
     while holds(high):
         low, high = high, 2 * high
     while high - low > 1:

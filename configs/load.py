@@ -63,9 +63,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         layers=layers,
         shared_layers=shared,
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
-        overhead=None
-        if model.overhead is None
-        else OverheadSpec(**model.overhead.model_dump()),
+        overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
         notes=tuple(model.notes),
     )

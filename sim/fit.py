@@ -7,8 +7,8 @@ four GPUs a request holds four times as much in all.
 Prefixes are not cached. ``tokens`` is the length in the decode step that computes the last of them,
 the prompt being done long ago and no other step in flight; so these are steady figures:
 
-* While a prompt is computed, windows and states hold more (the chunks in flight, or under ``v0`` the
-  whole prompt). ``longest`` and ``longest_allowed`` count that, the others do not.
+* While a prompt is computed, windows and states hold more (the chunks in flight, or under ``v0``
+  the whole prompt). ``longest`` and ``longest_allowed`` count that, the others do not.
 * With asynchronous scheduling, windows are given back one step later: up to a page more in each
   group, or one chunk of chunked-local attention for a step.
 * A policy of Jenga's may hold a large page more per window while that moves from one to the next.

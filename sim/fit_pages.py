@@ -1,4 +1,4 @@
-"""Pages of requests that are all alike, on an empty pool: their bytes, and how many requests fit."""
+"""Requests that are all alike on an empty pool: what their pages take, and how many of them fit."""
 
 from collections.abc import Callable
 
@@ -72,7 +72,7 @@ def _outside(carving: Carving) -> int:
 
 
 def most_requests(carving: Carving, need: Pages) -> int | None:
-    """How many requests of ``need`` pages each an empty pool holds at once; None for no limit. Pure.
+    """How many requests of ``need`` pages each an empty pool holds; None for no limit. Pure.
 
     Where pages are counted, by part (static, rebalance) or by size (buddy), the most for which
     ``could_fit`` says so of all their pages together: requests one after the other take just those,

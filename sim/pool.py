@@ -61,8 +61,8 @@ def kv_pool(
 ) -> KVPool:
     """Obtain the pool: given in bytes, given in blocks, read from a vLLM log, or derived.
 
-    ``overhead``: bytes of each GPU beside weights and caches, for a pool that is derived. None: what
-    the model's file says of it, or else an estimate (``overhead_bytes``).
+    ``overhead``: bytes of each GPU beside weights and caches, for a pool that is derived. None:
+    what the model's file says of it, or else an estimate (``overhead_bytes``).
     """
     config = engine.config
     given = [
@@ -117,9 +117,7 @@ def overhead_bytes(model: ModelSpec, engine: ResolvedEngine, tp: int) -> int:
     return hidden + logits + CONTEXT_BYTES + (COMMUNICATION_BYTES if tp > 1 else 0)
 
 
-def _derived(
-    model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, given: int | None
-) -> KVPool:
+def _derived(model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, given: int | None) -> KVPool:
     config = engine.config
     usable = int(gpu.memory_bytes * config.gpu_memory_utilization)
     weights = model.weight_bytes // engine.tp

@@ -28,7 +28,7 @@ from jenga_sim.sim.fit_pages import PAGE_EXACT, bytes_taken, most_requests
 from jenga_sim.sim.pool import KVPool, kv_pool
 from jenga_sim.sim.recorder import StepRecord
 from jenga_sim.sim.run import make_replica, prepare
-from jenga_sim.sim.setup import policy_specs
+from jenga_sim.sim.setup import Setup, policy_specs
 from jenga_sim.sim.usage import PARTS
 from jenga_sim.traces import Trace
 from tests.sim.strategies import GPU, SpyRecorder, examples, layer_mixes, tiny_model
@@ -62,7 +62,9 @@ def scout(policy: str, gpu: Any, **settings: Any) -> tuple[PolicyFit, KVPool]:
 
 @pytest.mark.parametrize("utilization", [0.9, 0.92])
 @pytest.mark.parametrize(
-    ("gpu", "uniform", "hybrid"), [(H200, 3.7e6, 14.7e6), (H100, 1.3e6, 5.2e6)], ids=["h200", "h100"]
+    ("gpu", "uniform", "hybrid"),
+    [(H200, 3.7e6, 14.7e6), (H100, 1.3e6, 5.2e6)],
+    ids=["h200", "h100"],
 )
 def test_scout_is_as_long_as_jengas_paper_says(
     gpu: Any, uniform: float, hybrid: float, utilization: float
@@ -253,11 +255,13 @@ class Hoarder(LCMCarving):
 
 def test_a_class_that_takes_nothing_is_named() -> None:
     found = fit("lcm", "gemma-3-12b", 3 * GIB)
-    with pytest.raises(ConfigError, match="Hoarder refuses .* pages of one request"):
+    with pytest.raises(ConfigError, match=r"Hoarder refuses .* pages of one request"):
         bytes_taken(Hoarder(found.groups, found.pool_bytes), found.live_pages(5))
 
 
-def records(policy: str, model: ModelSpec, prompt: int, output: int) -> tuple[Any, list[StepRecord]]:
+def records(
+    policy: str, model: ModelSpec, prompt: int, output: int
+) -> tuple[Setup, list[StepRecord]]:
     setup = prepare(
         Trace.from_columns([0], [prompt], [output]),
         model=model,
@@ -379,6 +383,5 @@ def test_a_larger_pool_serves_no_shorter_requests(layers: Any, pool: int, more: 
             assert two is None or (one is not None and one <= two)
             assert small.longest_allowed() <= large.longest_allowed() <= engine.max_model_len
         for found in (small, large):
-            longest = found.longest()
-            allowed = engine.max_model_len if longest is None else min(longest, engine.max_model_len)
-            assert found.longest_allowed() == allowed
+            longest, limit = found.longest(), engine.max_model_len
+            assert found.longest_allowed() == (limit if longest is None else min(longest, limit))

@@ -9,7 +9,7 @@ from typing import Any
 from .errors import ConfigError
 from .patterns import lay_out, names_of
 from .shapes import GPU, LAYER_SHAPES, Model
-from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec
+from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec, OverheadSpec
 from .strict import StrictFile, suggest
 
 _SHIPPED = resources.files(__package__ or "jenga_sim.configs")
@@ -68,6 +68,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         layers=layers,
         shared_layers=shared,
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
+        overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
         notes=tuple(model.notes),
     )

@@ -219,6 +219,13 @@ class MoE(Shape):
     top_k: Count
 
 
+class Overhead(Shape):
+    """Bytes of each GPU beside weights and caches, where they were observed, and by whom."""
+
+    bytes: Size
+    source: Text
+
+
 class Model(Shape):
     """A model file. The entries of ``kinds`` are checked one by one, by ``LAYER_SHAPES``."""
 
@@ -232,6 +239,7 @@ class Model(Shape):
     weights: Weights
     tied_embeddings: bool = False
     moe: MoE | None = None
+    overhead: Overhead | None = None
     kinds: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     layers: Annotated[list[Run], Field(min_length=1)]
     notes: list[Text] = Field(default_factory=list[Text])

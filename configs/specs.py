@@ -240,6 +240,15 @@ class MoESpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverheadSpec:
+    """Memory beside weights and caches that somebody observed, and where the figure comes from."""
+
+    bytes: int
+    """On each GPU: activations, context, graphs, the profile of a vision encoder."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model as the simulator sees it: its caches in layer order, and its size.
 
@@ -268,6 +277,8 @@ class ModelSpec:
     kv_cache_dtype: str = "bf16"
     """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None
+    overhead: OverheadSpec | None = None
+    """Where engines were seen to keep more or less than is estimated."""
     tied_embeddings: bool = False
     notes: tuple[str, ...] = field(default=())
 

@@ -16,6 +16,7 @@ VERBS = {
         "Replay a step-driven case as vLLM would and compare it with a recording.",
     ),
     "model": ("model", "Say how vLLM groups the layers of a model, and what its pool holds."),
+    "max-context": ("max_context", "Say how long a request may be under each policy."),
     "policies": ("policies", "List the memory policies."),
 }
 

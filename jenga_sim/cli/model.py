@@ -34,7 +34,9 @@ def command() -> None:
     """Look at a model's caches without a trace."""
 
 
-def _some_engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def some_engine_options(
+    without: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options of ``run`` that matter here, so that one flag means one thing."""
 
     @click.command
@@ -42,15 +44,20 @@ def _some_engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def all_of_them() -> None:
         """Carry the options; never called."""
 
-    options = [option for option in all_of_them.params if option.name in _ENGINE_NAMES]
-    function.__dict__.setdefault("__click_params__", []).extend(reversed(options))
-    return function
+    names = set(_ENGINE_NAMES).difference(without)
+    options = [option for option in all_of_them.params if option.name in names]
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.__dict__.setdefault("__click_params__", []).extend(reversed(options))
+        return function
+
+    return add
 
 
 @command.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", metavar="MODEL|CASE")
 @click.option("--gpu", help=f"Packaged name or YAML file.  [default: {DEFAULT_GPU}]")
-@_some_engine_options
+@some_engine_options()
 @click.option(
     "--disable-hybrid-kv-cache-manager",
     "--no-hybrid",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import gpu_names, load_gpu, load_model, model_names
-from jenga_sim.configs.specs import ModelSpec, MoESpec
+from jenga_sim.configs.specs import ModelSpec, MoESpec, OverheadSpec
 
 MODELS = Path(__file__).parents[2] / "configs" / "models"
 
@@ -72,6 +72,13 @@ def test_a_file_becomes_the_spec_it_describes(tmp_path: Path) -> None:
     assert model.moe == MoESpec(experts=8, top_k=2)
     assert not model.tied_embeddings
     assert model.notes == ("a note",)
+
+
+def test_an_overhead_that_was_observed_says_by_whom(tmp_path: Path) -> None:
+    assert load_model(write(tmp_path, MODEL)).overhead is None
+    key = "overhead: {bytes: 7000, source: a log}"
+    model = load_model(write(tmp_path, MODEL.replace("notes:", f"{key}\nnotes:")))
+    assert model.overhead == OverheadSpec(bytes=7000, source="a log")
 
 
 def test_layers_follow_the_patterns_in_order(tmp_path: Path) -> None:
@@ -164,6 +171,13 @@ PROBLEMS = {
         7,
         "params.active",
         "more than total 2000",
+    ),
+    "overhead of nobody": (
+        "notes: [a note]",
+        "overhead: {bytes: 7}",
+        24,
+        "overhead.source",
+        "is missing",
     ),
     "swapped experts": ("top_k: 2", "top_k: 9", 9, "moe.top_k", "more than experts 8"),
     "weights in another unit": ("bytes: 4000", "bytes: 4", 8, "weights.bytes", "0.016 bits"),

@@ -66,6 +66,8 @@ def spec_class(spec: KVCacheSpec) -> str:
         return "MambaSpec"
     if spec.kind in MLA:
         return "MLAAttentionSpec"
+    if spec.grows_as == "sliding_window" and is_vector(spec):
+        return "SlidingWindowMLASpec"
     names = {
         "full": "FullAttentionSpec",
         "sliding_window": "SlidingWindowSpec",
@@ -73,6 +75,11 @@ def spec_class(spec: KVCacheSpec) -> str:
         "cross": "CrossAttentionSpec",
     }
     return names[spec.grows_as]
+
+
+def is_vector(spec: KVCacheSpec) -> bool:
+    """Whether an entry is one vector for all heads, keys and values alike (MLA, compressors)."""
+    return not spec.is_state and len(spec.shape) == 4 and spec.shape[2] == 0
 
 
 def layer_name(spec: KVCacheSpec) -> str:

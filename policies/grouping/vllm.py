@@ -5,12 +5,13 @@ can serve them, block sizes are scaled until pages are alike, and what remains i
 with the blocks outermost pack pages of several sizes instead (``packed.py``).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ...configs.errors import ConfigError
 from ...configs.specs import KVCacheSpec, cdiv
-from ..base import GroupingContext, PageGroup
+from ..base import GroupingContext, KVCacheLayout, PageGroup
 from .contents import contents_of
 from .layer_groups import (
     MLA,
@@ -24,7 +25,7 @@ from .layer_groups import (
     refused,
     uniform_type,
 )
-from .layout import block_outermost, check_layout
+from .layout import block_outermost, check_layout, layout_of
 from .packed import packed_groups
 
 
@@ -53,8 +54,9 @@ def vllm_layer_groups(
     if not specs:
         raise ConfigError("the model caches nothing: there are no layers to group")
     layers = list(specs) if hybrid else promote_or_refuse(list(specs))
-    groups = _group(layers, context)
-    check_layout(context.kv_cache_layout, groups)
+    layout = context.kv_cache_layout or layout_of(specs)
+    groups = _group(layers, layout)
+    check_layout(layout, groups)
     return groups
 
 
@@ -62,29 +64,35 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
     """Give attention a block so large that its page holds a state, and pad the states to it.
 
     ``vllm/platforms/interface.py``, ``_align_hybrid_block_size``: a multiple of the kernel's block
-    (``block_size`` here; at least 128 with MLA). Models without states are returned unchanged.
+    (``block_size`` here; at least 128 with MLA). Models without states are returned unchanged, as
+    are layers with blocks of their own.
     """
     state_page = max((spec.state_bytes for spec in specs if spec.is_state), default=0)
-    per_token = max((spec.entry_bytes for spec in specs if not spec.is_state), default=0)
+    attention = [spec for spec in specs if not spec.is_state and spec.block_size == block_size]
+    # vLLM takes the page of one token as if an entry stood for no more.
+    per_token = max((spec.entry_bytes for spec in attention), default=0)
     if state_page == 0 or per_token == 0:
         return list(specs)
     align = max(block_size, 128 if any(spec.kind == "mla" for spec in specs) else 16)
+    align = math.lcm(align, *(spec.tokens_per_entry for spec in attention))
     aligned = align * cdiv(state_page, align * per_token)
     aligned = max(aligned, block_size)
     page = aligned * per_token
     return [
-        replace(spec, page_size_padded=page) if spec.is_state else replace(spec, block_size=aligned)
+        replace(spec, page_size_padded=page)
+        if spec.is_state
+        else replace(spec, block_size=aligned if spec in attention else spec.block_size)
         for spec in specs
     ]
 
 
-def _group(specs: Specs, context: GroupingContext) -> list[LayerGroup]:
+def _group(specs: Specs, layout: KVCacheLayout) -> list[LayerGroup]:
     if mergeable(specs):
         return [LayerGroup(tuple(specs))]
     if uniform_type(specs):
         return [LayerGroup(tuple(specs), uniform_type=True)]
     sizes = {spec.page_size_bytes for spec in specs}
-    if block_outermost(context.kv_cache_layout) and len(sizes) > 1:
+    if block_outermost(layout) and len(sizes) > 1:
         return packed_groups(specs)
     unified = _unify_page_size(specs)
     if unified is None:

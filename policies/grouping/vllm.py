@@ -18,6 +18,7 @@ from .layer_groups import (
     LayerGroup,
     Specs,
     bytes_per_block,
+    has_vector_windows,
     layer_name,
     mergeable,
     promote_local,
@@ -38,8 +39,8 @@ def vllm_nohybrid(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tup
     """Groups under ``--disable-hybrid-kv-cache-manager``: windows are kept like full attention.
 
     vLLM itself refuses that flag where states or cross attention stand beside the attention
-    ("Failed to promote local KV cache specs"), and where windows differ; there the windows are
-    promoted here all the same. ``vllm_layer_groups`` refuses as vLLM does.
+    ("Failed to promote local KV cache specs"), where windows differ, and for DeepSeek-V4 (it trips
+    over its own specs); there the windows are promoted here all the same. ``vllm_layer_groups`` refuses as vLLM does.
     """
     return to_page_groups(vllm_layer_groups(promote_local(list(specs)), context))
 
@@ -133,7 +134,8 @@ def _full_allocation_or_refuse(specs: Specs, spec: KVCacheSpec, largest: int) ->
     """MLA rows cannot be padded: vLLM then promotes sliding windows, or gives up."""
     promoted = promote_local(specs)
     kinds = {each.kind for each in specs}
-    if "chunked_local" in kinds or "sliding_window" not in kinds or not uniform_type(promoted):
+    none = "chunked_local" in kinds or has_vector_windows(specs) or "sliding_window" not in kinds
+    if none or not uniform_type(promoted):
         raise refused(
             f"NotImplementedError: Layer {layer_name(spec)}: page size is not divisible by the "
             "maximum page size and cannot be padded.",

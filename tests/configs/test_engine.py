@@ -8,6 +8,7 @@ import pytest
 from jenga_sim.configs.engine import EngineConfig, ResolvedEngine, engine_config
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import load_gpu, load_model
+from jenga_sim.configs.specs import ModelSpec
 
 LLAMA, DEEPSEEK = load_model("llama-3.1-8b"), load_model("deepseek-v3")
 H100, L4 = load_gpu("h100-sxm"), load_gpu("l4")
@@ -197,7 +198,8 @@ def test_cache_dtype_auto_is_that_of_the_models() -> None:
     packed = replace(model, kv_cache_dtype="fp8")
 
     def entry(model: ModelSpec, **settings: str) -> int:
-        return EngineConfig(**settings).resolve(model, H100).kv_cache_specs(model)[0].entry_bytes  # type: ignore[arg-type]
+        engine = engine_config(**settings).resolve(model, H100)
+        return engine.kv_cache_specs(model)[0].entry_bytes
 
     assert entry(model) == 2 * 8 * 128 * 2
     assert entry(model, kv_cache_dtype="fp8") == entry(packed) == 2 * 8 * 128
@@ -208,7 +210,7 @@ def test_the_dtype_of_states_is_the_models_unless_it_is_given() -> None:
     model = load_model("qwen3-next-80b")
 
     def sizes(**settings: str) -> tuple[int, ...]:
-        engine = EngineConfig(**settings).resolve(model, H100)  # type: ignore[arg-type]
+        engine = engine_config(**settings).resolve(model, H100)
         return engine.kv_cache_specs(model)[0].state_sizes
 
     assert sizes() == sizes(mamba_ssm_cache_dtype="bfloat16") == (8192 * 3 * 2, 524288 * 2)

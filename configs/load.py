@@ -70,6 +70,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
         overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
+        kv_cache_dtype=model.kv_cache_dtype,
         notes=tuple(model.notes),
     )
 
@@ -137,7 +138,7 @@ def _read_kinds(file: StrictFile) -> dict[str, LayerSpec]:
         elif layer := file.parse(shape, entry, ("kinds", variant)):
             if problem := layer.problem():
                 file.report(("kinds", variant), problem)
-            found[variant] = layer.spec(variant)
+            found[variant] = layer.spec(layer.variant or variant)
     return found
 
 

@@ -26,6 +26,8 @@ class LayerShape(Shape):
 
     kind: Kind
     heads: Count
+    variant: Text | None = None
+    """The layer's exact name, where it is not the entry's: two entries may share one."""
 
     def problem(self) -> str | None:
         """Return what is wrong although each key alone is right, or None."""
@@ -71,10 +73,11 @@ class Windowed(Attention):
     """Attention that never looks further back than ``window`` tokens."""
 
     window: Tokens
+    block_size: Elements = 0
 
     def spec(self, variant: str) -> LayerSpec:
         """Return the layer under the name that the file gives it."""
-        return replace(super().spec(variant), window=self.window)
+        return replace(super().spec(variant), window=self.window, block_size=self.block_size)
 
 
 class Latent(LayerShape):
@@ -130,6 +133,7 @@ class Compressor(LayerShape):
 
     elements: Count
     window: Tokens
+    block_size: Elements = 0
     dtype: CacheDtype = "fp32"
     replicated: Literal[True] = True
 
@@ -142,6 +146,7 @@ class Compressor(LayerShape):
             kv_heads=1,
             k_dim=self.elements,
             window=self.window,
+            block_size=self.block_size,
             dtype=self.dtype,
             replicated=True,
         )
@@ -170,7 +175,7 @@ class State(LayerShape):
 
     def spec(self, variant: str) -> LayerSpec:
         """Return the layer under the name that the file gives it."""
-        return LayerSpec(variant=variant, **self.model_dump())
+        return LayerSpec(variant=variant, **self.model_dump(exclude={"variant"}))
 
 
 LAYER_SHAPES: dict[str, type[LayerShape]] = {
@@ -238,6 +243,7 @@ class Model(Shape):
     params: Params
     weights: Weights
     tied_embeddings: bool = False
+    kv_cache_dtype: Literal["bf16", "fp8"] = "bf16"
     moe: MoE | None = None
     overhead: Overhead | None = None
     kinds: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]

@@ -67,7 +67,7 @@ class KVCacheSpec:
     entry_bytes: int = 0
     """Bytes of one entry of the cache; 0 for states."""
     tokens_per_entry: int = 1
-    """Tokens that an entry stands for; ``block_size`` is a multiple of it."""
+    """Tokens that an entry stands for; ``block_size`` is a multiple of it. 1 with a ``window``."""
     state_bytes: int = 0
     window: int = 0
     """Sliding window or attention chunk in tokens; 0 where the kind has none."""
@@ -133,6 +133,8 @@ class LayerSpec:
     """Tokens that one entry stands for: 4 or 128 where attention is compressed (DeepSeek-V4)."""
     fp8_entry_bytes: int = 0
     """Bytes of an entry at fp8 where it is packed with its scales; 0 for a byte per element."""
+    block_size: int = 0
+    """Tokens per block where the kernels want others than ``--block-size``; 0 where they do not."""
     conv_channels: int = 0
     """Channels of the convolution that tensor parallelism splits."""
     conv_groups: int = 0
@@ -314,7 +316,9 @@ class ModelSpec:
         return tuple(
             replace(
                 layer.kv_cache_spec(
-                    block_size=self.max_model_len if layer.kind in STATE_KINDS else block_size,
+                    block_size=self.max_model_len
+                    if layer.kind in STATE_KINDS
+                    else layer.block_size or block_size,
                     tp=tp,
                     kv_dtype=kv_dtype,
                     ssm_dtype=ssm_dtype,

@@ -10,6 +10,7 @@ from ..configs.engine import GIB, ResolvedEngine
 from ..configs.errors import ConfigError
 from ..configs.specs import STATE_KINDS, GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import GroupingContext
+from ..policies.grouping.layout import aligned_pages
 from ..policies.grouping.vllm import align_hybrid_block_size, vllm
 
 CONTEXT_BYTES = GIB
@@ -93,11 +94,11 @@ def kv_pool(
 def layer_specs(
     model: ModelSpec, engine: ResolvedEngine, *, aligned: bool
 ) -> tuple[KVCacheSpec, ...]:
-    """Caches of the layers on one rank, with vLLM's block-size alignment if ``aligned``."""
-    specs = model.kv_cache_specs(
-        block_size=engine.block_size, tp=engine.tp, kv_dtype=engine.config.kv_dtype
-    )
-    return tuple(align_hybrid_block_size(specs, engine.block_size)) if aligned else specs
+    """Caches of the layers on one rank, with vLLM's block sizes and padding if ``aligned``."""
+    specs = engine.kv_cache_specs(model)
+    if not aligned:
+        return specs
+    return tuple(align_hybrid_block_size(aligned_pages(specs), engine.block_size))
 
 
 def vllm_block_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:

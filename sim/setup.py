@@ -162,7 +162,8 @@ def _policy_warnings(
             "scheduling does not apply, max_num_batched_tokens and chunked prefill only to the "
             "estimate of the pool, which is as large as under v1"
         )
-    if policy.grouping == "vllm_nohybrid" and (model.has_state or model.has_cross):
+    odd = model.has_state or model.has_cross or model.tokens_per_entry > 1
+    if policy.grouping == "vllm_nohybrid" and odd:
         warnings.append(
             "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
             "are promoted to full attention here"

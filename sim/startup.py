@@ -86,7 +86,7 @@ def startup_of_model(
     *,
     enable_prefix_caching: bool = True,
     hybrid: bool = True,
-    kv_cache_layout: KVCacheLayout = "LBNHC",
+    kv_cache_layout: KVCacheLayout | None = None,
 ) -> Startup:
     """Start-up of a model on one GPU type."""
     pool = kv_pool(model, gpu, engine)

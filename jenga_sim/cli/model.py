@@ -22,6 +22,7 @@ _ENGINE_NAMES = (
     "block_size",
     "gpu_memory_utilization",
     "kv_cache_dtype",
+    "mamba_ssm_cache_dtype",
     "async_scheduling",
     "enable_prefix_caching",
     "kv_cache_memory_bytes",
@@ -69,7 +70,7 @@ def some_engine_options(
 @click.option(
     "--kv-cache-layout",
     type=click.Choice(LAYOUTS, case_sensitive=False),
-    help="Order of the pool's axes, vLLM's VLLM_KV_CACHE_LAYOUT.  [default: LBNHC]",
+    help="Order of the pool's axes, vLLM's VLLM_KV_CACHE_LAYOUT.  [default: the model's]",
 )
 @format_option
 def groups(model: str, output_format: str, **given: Any) -> int:
@@ -120,7 +121,7 @@ def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
     gpu_name = settings.pop("gpu", None)
     if gpu_name is None:
         click.echo(f"note: using the default --gpu {DEFAULT_GPU}", err=True)
-    ours = {"enable_prefix_caching": True, "no_hybrid": False, "kv_cache_layout": "LBNHC"}
+    ours = {"enable_prefix_caching": True, "no_hybrid": False, "kv_cache_layout": None}
     ours |= {key: settings.pop(key) for key in tuple(settings) if key in ours}
     model, gpu = load_model(name), load_gpu(gpu_name or DEFAULT_GPU)
     caches = bool(ours["enable_prefix_caching"]) and caches_prefixes(model)
@@ -130,7 +131,7 @@ def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
         engine_config(**settings).resolve(model, gpu),
         enable_prefix_caching=caches,
         hybrid=not ours["no_hybrid"],
-        kv_cache_layout=next(layout for layout in LAYOUTS if layout == ours["kv_cache_layout"]),
+        kv_cache_layout=next((each for each in LAYOUTS if each == ours["kv_cache_layout"]), None),
     )
     click.echo(f"note: KV pool: {startup.pool.explanation}", err=True)
     return startup

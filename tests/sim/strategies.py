@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.errors import ConfigError
-from jenga_sim.configs.specs import GPUSpec, Kind, LayerSpec, ModelSpec
+from jenga_sim.configs.specs import GPUSpec, Kind, LayerSpec, ModelSpec, cdiv
 from jenga_sim.policies.base import Carving, GroupingContext, PageGroup
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.presets import PRESETS, Policy
@@ -296,6 +296,10 @@ def figures(run: Run) -> dict[str, Any]:
 
 SIZES = st.sampled_from([1, 2, 2, 4, 4, 3])
 WINDOWS = st.integers(1, 70)
+ENTRIES = st.sampled_from([1, 1, 1, 2, 3, 4, 4, 128])
+"""Tokens of an entry of compressed attention."""
+OWN_BLOCKS = st.sampled_from([0, 0, 0, 0, 0, 1, 4, 6])
+"""Tokens of a block where a cache has blocks of its own."""
 
 
 @st.composite
@@ -313,9 +317,27 @@ def layer(draw: st.DrawFn, kinds: Sequence[Kind]) -> LayerSpec:
             ssm_dtype=draw(st.sampled_from(["bf16", "fp32"])),
         )
     if kind in ("mla", "indexer"):
-        size = draw(SIZES)
+        entry = draw(ENTRIES)
         return LayerSpec(
-            kind=kind, variant=kind, heads=2, kv_heads=1, k_dim=2 * size, replicated=True
+            kind=kind,
+            variant=f"{kind}_c{entry}",
+            heads=2,
+            kv_heads=1,
+            k_dim=2 * draw(SIZES),
+            tokens_per_entry=entry,
+            replicated=True,
+        )
+    if kind == "compressor":
+        return LayerSpec(
+            kind=kind,
+            variant=kind,
+            heads=2,
+            kv_heads=1,
+            k_dim=draw(SIZES),
+            window=draw(WINDOWS),
+            dtype="fp32",
+            block_size=draw(OWN_BLOCKS),
+            replicated=True,
         )
     windowed = kind in ("sliding_window", "chunked_local")
     dim = draw(SIZES)
@@ -327,6 +349,7 @@ def layer(draw: st.DrawFn, kinds: Sequence[Kind]) -> LayerSpec:
         k_dim=dim,
         v_dim=dim,
         window=draw(WINDOWS) if windowed else 0,
+        block_size=draw(OWN_BLOCKS) if kind == "sliding_window" else 0,
     )
 
 
@@ -339,6 +362,7 @@ ALL_KINDS: tuple[Kind, ...] = (
     "cross",
     "mla",
     "indexer",
+    "compressor",
 )
 
 
@@ -414,11 +438,15 @@ def scenarios(
     longest = max(arrival.prompt + arrival.output for arrival in arrivals)
     spare = draw(st.sampled_from([0, 40, -20, 1] if rejects else [0, 1, 40]))
     max_model_len = max(2, longest + spare)
+    engine = draw(engines(max_model_len, asynchronous=asynchronous, crowd=crowd))
+    # Blocks end with entries.
+    entry = tiny_model(layers).tokens_per_entry
+    engine["block_size"] = cdiv(engine["block_size"], entry) * entry
     return Scenario(
         layers=layers,
         requests=tuple(arrivals),
         max_model_len=max_model_len,
-        engine=draw(engines(max_model_len, asynchronous=asynchronous, crowd=crowd)),
+        engine=engine,
         room=draw(st.sampled_from([0, 1, 2] if crowd else [0, 1, 1, 2, 3, 5, 8])),
         odd_bytes=draw(st.integers(0, 40)),
         rejects=draw(st.sampled_from([0, 1, 0])) if rejects else 0,

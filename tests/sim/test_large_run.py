@@ -141,7 +141,9 @@ class Watch:
                 else:
                     each = Fraction(content.entry_bytes, group.pages_per_block)
                     live = self.live(index, group, content)
-                    found[content.label] += sum(map(len, live.values())) * each
+                    entry = content.tokens_per_entry
+                    entries = sum(len({at // entry for at in places}) for places in live.values())
+                    found[content.label] += entries * each
         return found
 
     def live(self, index: int, group: PageGroup, content: Content) -> dict[int, set[int]]:
@@ -163,7 +165,7 @@ class Watch:
         requests = self.replica.requests
         text = requests.computed[slot]
         processed = text - max(requests.chunk[slot], requests.in_flight[slot])
-        if content.kind == "sliding_window":
+        if content.kind in ("sliding_window", "compressor"):
             return max(0, processed - content.window + 1), text
         if content.kind == "chunked_local":
             return processed // content.window * content.window, text

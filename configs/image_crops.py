@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .errors import ConfigError
 from .image_rules import ImageRule, ImageTokens, cdiv, single
 from .image_tiles import Grid, grids
 
@@ -30,6 +29,11 @@ class AnyResolution(ImageRule):
     """Heights and widths that an image may be brought to, in pixels (``image_grid_pinpoints``)."""
     max_tiles_kept: int = 0
     """0: no limit."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.canvases or min(map(min, self.canvases)) < self.tile:
+            self._fail("canvases", f"there must be one or more, each at least a tile ({self.tile})")
 
     @property
     def most(self) -> int:
@@ -57,7 +61,7 @@ class AnyResolution(ImageRule):
 
     def _canvas(self, width: int, height: int) -> tuple[int, int]:
         """Height and width of the canvas that keeps most of the image, then wastes least."""
-        best: tuple[int, int] | None = None
+        best = self.canvases[0]
         most_kept, least_wasted = 0, math.inf
         for tall, wide in self.canvases:
             scale = min(wide / width, tall / height)
@@ -65,8 +69,6 @@ class AnyResolution(ImageRule):
             wasted = tall * wide - kept
             if kept > most_kept or (kept == most_kept and wasted < least_wasted):
                 best, most_kept, least_wasted = (tall, wide), kept, wasted
-        if best is None:
-            raise ConfigError(f"{self.name}: canvases: there must be at least one")
         return best
 
 
@@ -173,6 +175,11 @@ class OverlappingCrops(ImageRule):
     right_margin: int = 4
     """Patches that a crop shares with its neighbours."""
     max_crops: int = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.left_margin + self.right_margin >= self.crop_patches:
+            self._fail("left_margin", "must leave some of the crop, together with right_margin")
 
     @property
     def most(self) -> int:

@@ -41,6 +41,10 @@ def most_in_grid(least: float, most: float) -> int:
     return math.ceil(max(most, strip, tiny))
 
 
+class RuleError(ConfigError):
+    """Settings of a rule that contradict each other or are out of range."""
+
+
 def refuse(width: int, height: int, why: str) -> NoReturn:
     """Raise ConfigError: the processor of the model fails for an image of this size."""
     raise ConfigError(f"image of {width:,} x {height:,} pixels: {why}; the processor refuses it")
@@ -76,9 +80,14 @@ class ImageRule(ABC):
             value = getattr(self, field.name)
             least = 1 if field.name not in _MAY_BE_ZERO else 0
             if isinstance(value, int) and not isinstance(value, bool) and value < least:
-                raise ConfigError(
-                    f"{self.name}: {field.name} must be at least {least}, not {value}"
-                )
+                self._fail(field.name, f"must be at least {least}, not {value}")
+        for low, high in _ORDERED:
+            most = getattr(self, high, math.inf)
+            if getattr(self, low, 0) > most:
+                self._fail(low, f"must be at most {high}, {most}")
+
+    def _fail(self, setting: str, text: str) -> NoReturn:
+        raise RuleError(f"{self.name}: {setting}: {text}")
 
     def count(self, width: int, height: int) -> ImageTokens:
         """Tokens of an image of this many pixels.
@@ -101,6 +110,13 @@ class ImageRule(ABC):
 
 _MAY_BE_ZERO = frozenset({"wrap", "max_tiles_kept", "left_margin", "right_margin"})
 """Settings for which 0 means something: no such tokens, no such limit."""
+
+_ORDERED = (
+    ("min_pixels", "max_pixels"),
+    ("min_tiles", "max_tiles"),
+    ("min_tokens", "max_tokens"),
+)
+"""Settings that are limits of one thing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, get_args
 from .errors import ConfigError
 from .image_crops import AnyResolution, HdCrops, OverlappingCrops, Slices
 from .image_grids import PaddedGrid, PatchBudget, PatchGrid, RowGrid
-from .image_rules import FixedTokens, ImageRule, ImageTokens
+from .image_rules import FixedTokens, ImageRule, ImageTokens, RuleError
 from .image_tiles import CanvasTiles, ClosestTiles, GlobalTiles, MarkedTiles
 
 Where = Literal["sequence", "cross"]
@@ -143,7 +143,7 @@ def vision_from_mapping(mapping: dict[str, Any], *, source: str = "vision") -> V
         _fail(source, "where", f"must be one of {', '.join(get_args(Where))}, not {where!r}")
     try:
         sizes = rule(**settings)
-    except ConfigError as error:
+    except RuleError as error:
         raise ConfigError(f"{source}: {error}") from error
     return VisionSpec(
         sizes=sizes,
@@ -166,7 +166,8 @@ def _typed(source: str, key: str, value: Any, kind: str) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
             _fail(source, key, f"must be a number above 0, not {value!r}")
         return float(value)
-    pairs = [list(pair) if isinstance(pair, list | tuple) else [] for pair in value or []]
+    given = value if isinstance(value, list | tuple) else []
+    pairs = [list(pair) if isinstance(pair, list | tuple) else [] for pair in given]
     if not pairs or any(len(pair) != 2 for pair in pairs):
         _fail(source, key, "must be a list of [height, width]")
     return tuple((_whole(source, key, h, 1), _whole(source, key, w, 1)) for h, w in pairs)

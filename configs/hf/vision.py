@@ -9,6 +9,8 @@ of the processor's class, and a note says so.
 from collections.abc import Callable
 from pathlib import Path
 
+from ..errors import ConfigError
+from ..image_rules import RuleError
 from ..vision import VisionSpec
 from . import vision_crops, vision_grids, vision_tiles
 from .keys import Keys, read_keys
@@ -83,6 +85,8 @@ def read_vision(root: Keys, family: str) -> tuple[VisionSpec | None, list[str]]:
         found = reader(source)
     except Unknown as unknown:
         return None, [f"images: {unknown}; image tokens are not known"]
+    except RuleError as error:
+        raise ConfigError(f"{root.file}: images: {error}") from error
     spec = VisionSpec(
         sizes=found.sizes, hidden=hidden, deepstack_levels=found.levels, where=found.where
     )

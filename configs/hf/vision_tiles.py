@@ -74,8 +74,8 @@ def llama4(source: VisionSource) -> Found:
     tile = source.square(source.vision, "image_size", 336)
     patches = (tile // source.vision.integer("patch_size", default=14)) ** 2
     ratio = source.vision.number("pixel_shuffle_ratio", default=0.5)
-    if not 0 < ratio <= 1:
-        source.vision.fail("pixel_shuffle_ratio", "must be above 0 and at most 1")
+    if not 0.01 <= ratio <= 1:
+        source.vision.fail("pixel_shuffle_ratio", "must be from 0.01 to 1")
     return Found(
         GlobalTiles(tile=tile, tile_tokens=patches // round(1 / ratio**2), max_tiles=tiles)
     )

@@ -188,7 +188,7 @@ def test_a_mapping_holds_every_rule(family: str):
     [
         ({"rule": "guess"}, "vision: rule: must be one of fixed, .* not 'guess'"),
         ({"rule": None}, "vision: rule: must be one of"),
-        ({"tokens": 0}, "vision: fixed: tokens must be at least 1, not 0"),
+        ({"tokens": 0}, "vision: fixed: tokens: must be at least 1, not 0"),
         ({"tokens": "many"}, "vision: tokens: must be a whole number .* not 'many'"),
         ({"tokens": True}, "vision: tokens: must be a whole number"),
         ({"tokens": None}, "vision: tokens: must be a whole number"),
@@ -201,6 +201,30 @@ def test_a_mapping_holds_every_rule(family: str):
 def test_a_wrong_mapping_is_an_error(change: dict[str, object], message: str):
     with pytest.raises(ConfigError, match=message):
         vision_from_mapping({"rule": "fixed", "hidden": 8, "tokens": 4} | change)
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "message"),
+    [
+        ("qwen3-vl", {"min_pixels": 2, "max_pixels": 1}, "patch-grid: min_pixels: must be at most"),
+        ("internvl3", {"min_tiles": 13}, "closest-tiles: min_tiles: must be at most max_tiles, 12"),
+        ("lfm2.5-vl", {"min_tokens": 257}, "marked-tiles: min_tokens: must be at most max_tokens"),
+        ("llava-next", {"canvases": [[336, 335]]}, r"any-resolution: canvases: .* tile \(336\)"),
+        ("llava-next", {"canvases": [[336]]}, r"canvases: must be a list of \[height, width\]"),
+        ("llava-next", {"canvases": 5}, r"canvases: must be a list of \[height, width\]"),
+        (
+            "molmo (vLLM)",
+            {"left_margin": 20},
+            "overlapping-crops: left_margin: must leave some of the crop",
+        ),
+        ("lfm2.5-vl", {"tolerance": 0}, "tolerance: must be a number above 0, not 0"),
+        ("lfm2.5-vl", {"thumbnail": 1}, "thumbnail: must be true or false"),
+    ],
+)
+def test_contradictory_settings_are_errors(family: str, change: dict[str, object], message: str):
+    mapping = VisionSpec(sizes=EVERY[family], hidden=8).to_mapping()
+    with pytest.raises(ConfigError, match=f"vision: {message}"):
+        vision_from_mapping(mapping | change)
 
 
 def test_a_missing_setting_is_an_error():

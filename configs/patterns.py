@@ -33,7 +33,9 @@ def lay_out(
         names = names_of(item)
         if item.startswith(SHARED):
             if names[0] not in owners:
-                raise ValueError(f"layer {block} shares {names[0]!r}, but no layer before it has it")
+                raise ValueError(
+                    f"layer {block} shares {names[0]!r}, but no layer before it has it"
+                )
             shared.append((block, owners[names[0]]))
             continue
         layers += [replace(kinds[name], block=block) for name in names]

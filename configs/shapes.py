@@ -195,7 +195,7 @@ LAYER_SHAPES: dict[str, type[LayerShape]] = {
 class Run(Shape):
     """Layers in order, the whole list ``repeat`` times.
 
-    A layer is a name of ``kinds``, or several joined by ``+``; ``none`` for a layer without a cache;
+    A layer is a name of ``kinds``, or several joined by ``+``; ``none`` for one without a cache;
     ``shared:NAME`` for one that reads the cache of the last layer before it that has NAME.
     """
 

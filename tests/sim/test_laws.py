@@ -481,7 +481,9 @@ PRESSED = Scenario(
         attention("sliding_window", window=37),
         attention("chunked_local", window=20),
         attention("cross"),
-        LayerSpec(kind="mamba", variant="mamba", heads=1, conv_channels=5, conv_columns=1, ssm_elements=90),
+        LayerSpec(
+            kind="mamba", variant="mamba", heads=1, conv_channels=5, conv_columns=1, ssm_elements=90
+        ),
     ),
     requests=tuple(
         Arrival(i * 700_000, 20 + 37 * i % 150, 5 + 17 * i % 50, 11 * i % 40, i % 3)

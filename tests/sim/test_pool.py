@@ -17,7 +17,9 @@ FULL = LayerSpec(kind="full", variant="full", heads=4, kv_heads=2, k_dim=8, v_di
 SLIDING = LayerSpec(
     kind="sliding_window", variant="swa", heads=4, kv_heads=2, k_dim=8, v_dim=8, window=64
 )
-STATE = LayerSpec(kind="mamba", variant="mamba2", heads=4, conv_channels=100, conv_columns=1, ssm_elements=1_000)
+STATE = LayerSpec(
+    kind="mamba", variant="mamba2", heads=4, conv_channels=100, conv_columns=1, ssm_elements=1_000
+)
 
 
 def model_of(*layers: LayerSpec, weight_bytes: int = 4 * GIB) -> ModelSpec:

@@ -121,7 +121,11 @@ def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
     gpu_name = settings.pop("gpu", None)
     if gpu_name is None:
         click.echo(f"note: using the default --gpu {DEFAULT_GPU}", err=True)
-    ours = {"enable_prefix_caching": True, "no_hybrid": False, "kv_cache_layout": None}
+    ours: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "no_hybrid": False,
+        "kv_cache_layout": None,
+    }
     ours |= {key: settings.pop(key) for key in tuple(settings) if key in ours}
     model, gpu = load_model(name), load_gpu(gpu_name or DEFAULT_GPU)
     caches = bool(ours["enable_prefix_caching"]) and caches_prefixes(model)
@@ -131,7 +135,7 @@ def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
         engine_config(**settings).resolve(model, gpu),
         enable_prefix_caching=caches,
         hybrid=not ours["no_hybrid"],
-        kv_cache_layout=next((each for each in LAYOUTS if each == ours["kv_cache_layout"]), None),
+        kv_cache_layout=ours["kv_cache_layout"],
     )
     click.echo(f"note: KV pool: {startup.pool.explanation}", err=True)
     return startup

@@ -40,7 +40,8 @@ def vllm_nohybrid(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tup
 
     vLLM itself refuses that flag where states or cross attention stand beside the attention
     ("Failed to promote local KV cache specs"), where windows differ, and for DeepSeek-V4 (it trips
-    over its own specs); there the windows are promoted here all the same. ``vllm_layer_groups`` refuses as vLLM does.
+    over its own specs); there the windows are promoted here all the same. ``vllm_layer_groups``
+    refuses as vLLM does.
     """
     return to_page_groups(vllm_layer_groups(promote_local(list(specs)), context))
 

@@ -183,7 +183,11 @@ def start_v4(settings: dict[str, Any]) -> Startup:
         "kv_cache_memory_bytes": 100 << 30,
         **settings,
     }
-    manager = {"enable_prefix_caching": True, "hybrid": True, "kv_cache_layout": "BLHNC"}
+    manager: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "hybrid": True,
+        "kv_cache_layout": "BLHNC",
+    }
     manager |= {name: engine.pop(name) for name in tuple(engine) if name in manager}
     model, gpu = load_model("deepseek-v4-flash"), load_gpu("b200-sxm")
     return startup_of_model(model, gpu, engine_config(**engine).resolve(model, gpu), **manager)
@@ -302,8 +306,8 @@ def test_a_case_for_its_layers_may_cache_prefixes_and_have_no_requests(tmp_path:
     assert len(read_case(path).specs) == 32
 
 
-def test_the_layout_of_a_grouping_context_is_the_default_one() -> None:
+def test_a_grouping_context_leaves_the_layout_to_the_layers() -> None:
     context = GroupingContext(block_size=16, max_model_len=100)
-    assert context.kv_cache_layout == "LBNHC"
+    assert context.kv_cache_layout is None
     with pytest.raises(ConfigError, match="caches nothing"):
         vllm((), context)

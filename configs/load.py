@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .images.spec import VisionSpec, vision_from_mapping
 from .patterns import lay_out, names_of
 from .shapes import GPU, LAYER_SHAPES, Model
 from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec, OverheadSpec
@@ -48,12 +49,9 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         _check_sizes(file, model)
     file.raise_problems()
     assert model is not None, "parse reports a problem whenever it returns None"
-    try:
-        layers, shared = lay_out(model.layers, kinds)
-    except ValueError as error:
-        file.report(("layers",), str(error))
-        file.raise_problems()
-        raise
+    layers, shared = _layers(file, model, kinds)
+    vision = _vision(file, model)
+    file.raise_problems()
     return ModelSpec(
         name=model.name,
         source=model.source,
@@ -70,6 +68,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
         overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
+        vision=vision,
         kv_cache_dtype=model.kv_cache_dtype,
         notes=tuple(model.notes),
     )
@@ -177,6 +176,27 @@ def _check_sizes(file: StrictFile, model: Model) -> None:
     if model.moe is not None and model.moe.top_k > model.moe.experts:
         text = f"{model.moe.top_k} is more than experts {model.moe.experts}; swapped?"
         file.report(("moe", "top_k"), text)
+
+
+def _layers(
+    file: StrictFile, model: Model, kinds: dict[str, LayerSpec]
+) -> tuple[tuple[LayerSpec, ...], tuple[tuple[int, int], ...]]:
+    try:
+        return lay_out(model.layers, kinds)
+    except ValueError as error:
+        file.report(("layers",), str(error))
+        return (), ()
+
+
+def _vision(file: StrictFile, model: Model) -> VisionSpec | None:
+    if model.vision is None:
+        return None
+    try:
+        return vision_from_mapping(model.vision)
+    except ConfigError as error:
+        key, _, text = str(error).removeprefix("vision: ").partition(": ")
+        file.report(("vision", key) if text else ("vision",), text or key)
+        return None
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -246,6 +246,7 @@ class Model(Shape):
     kv_cache_dtype: Literal["bf16", "fp8"] = "bf16"
     moe: MoE | None = None
     overhead: Overhead | None = None
+    vision: dict[str, Any] | None = None
     kinds: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     layers: Annotated[list[Run], Field(min_length=1)]
     notes: list[Text] = Field(default_factory=list[Text])

@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from .images.spec import VisionSpec
+
 Kind = Literal[
     "full",
     "sliding_window",
@@ -280,6 +282,7 @@ class ModelSpec:
     """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None
     overhead: OverheadSpec | None = None
+    vision: VisionSpec | None = None
     """Where engines were seen to keep more or less than is estimated."""
     tied_embeddings: bool = False
     notes: tuple[str, ...] = field(default=())

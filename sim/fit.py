@@ -175,7 +175,7 @@ def needed_bytes(model: ModelSpec, tokens: int, engine: ResolvedEngine, cross: i
     for group in by_kind_exact(specs, context):
         for content in group.contents:
             live = live_tokens(content.kind, content.window, tokens, cross, 1, 0)
-            total += content.state_bytes or content.bytes_of(live)
+            total += content.state_bytes or content.entries(live) * content.entry_bytes
     return total
 
 

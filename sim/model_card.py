@@ -14,7 +14,7 @@ from ..configs.errors import ConfigError
 from ..configs.specs import STATE_KINDS, GPUSpec, LayerSpec, ModelSpec
 from ..policies.base import GroupingContext, PageGroup
 from ..policies.grouping.by_kind import by_kind
-from ..policies.page_advice import better_policy, large_page_warning
+from ..policies.page_advice import large_page_warning
 from ..policies.page_sizes import PageSizes, page_sizes
 from ..policies.presets import PRESETS
 from .caching import caches_prefixes
@@ -254,7 +254,8 @@ def fewest_gpus(model: ModelSpec, gpu: GPUSpec, settings: Mapping[str, Any]) -> 
     """The smallest tensor-parallel size that leaves a tenth of the memory for caches; else 1."""
     for ranks in RANKS:
         try:
-            engine = engine_config(**{**settings, "tensor_parallel_size": ranks}).resolve(model, gpu)
+            config = engine_config(**{**settings, "tensor_parallel_size": ranks})
+            engine = config.resolve(model, gpu)
             pool = kv_pool(model, gpu, engine)
         except ConfigError:
             continue
@@ -303,9 +304,7 @@ def _view(
     model: ModelSpec, engine: ResolvedEngine, pool: KVPool, *, caching: bool, hybrid: bool
 ) -> VLLMView | None:
     try:
-        return vllm_view(
-            model, engine, pool.bytes, enable_prefix_caching=caching, hybrid=hybrid
-        )
+        return vllm_view(model, engine, pool.bytes, enable_prefix_caching=caching, hybrid=hybrid)
     except ConfigError:
         return None
 
@@ -315,7 +314,8 @@ def _warnings(deployment: Deployment, groups: Sequence[PageGroup]) -> list[str]:
         return [deployment.problem]
     warnings: list[str] = []
     if deployment.pool is not None and len(groups) > 1:
-        warnings += [f"lcm: {text}" for text in large_page_warning(groups, deployment.pool.bytes, {})]
+        found = large_page_warning(groups, deployment.pool.bytes, {})
+        warnings += [f"lcm: {text}" for text in found]
     view = deployment.vllm
     if view is None:
         return warnings
@@ -323,11 +323,8 @@ def _warnings(deployment: Deployment, groups: Sequence[PageGroup]) -> list[str]:
         warnings.append(f"vllm: {view.refused}")
     if view.short_of_slots:
         warnings.append(
-            f"vllm: max_num_seqs {view.max_num_seqs:,} exceeds the {view.state_slots:,} blocks that "
-            "states share; vLLM 0.33 stops when it captures CUDA graphs. Lower --max-num-seqs to "
-            f"{view.state_slots:,}"
+            f"vllm: max_num_seqs {view.max_num_seqs:,} exceeds the {view.state_slots:,} blocks "
+            "that states share; vLLM 0.33 stops when it captures CUDA graphs. Lower --max-num-seqs "
+            f"to {view.state_slots:,}"
         )
     return warnings
-
-
-__all__ = ["LENGTHS", "ModelCard", "better_policy", "first_layers", "model_card"]

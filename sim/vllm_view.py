@@ -89,9 +89,7 @@ def vllm_view(
     )
 
 
-def _capacity(
-    groups: tuple[LayerGroup, ...], limits: Limits
-) -> tuple[Capacity | None, str | None]:
+def _capacity(groups: tuple[LayerGroup, ...], limits: Limits) -> tuple[Capacity | None, str | None]:
     try:
         return capacity(groups, limits), None
     except ConfigError as error:

@@ -9,6 +9,7 @@ from ..specs import LayerSpec, ModelSpec
 from ..strict import suggest
 from .drafts import draft_layers
 from .families import READERS
+from .images.read import read_vision
 from .keys import Keys, read_keys
 from .length import max_model_len
 from .reading import Reading, hidden_size
@@ -45,6 +46,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
     reading = READERS[family](text)
     _check_caches(text, reading)
     length, length_notes = max_model_len(text, family)
+    vision, vision_notes = read_vision(root, family)
     return ModelSpec(
         name=model_name(root),
         source=f"{root.file} (Hugging Face, {family})",
@@ -59,7 +61,8 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         layers=_in_order(reading),
         shared_layers=tuple(sorted(reading.shared.items())),
         draft_layers=draft_layers(text, reading),
-        notes=(*notes, *reading.notes, *length_notes),
+        vision=vision,
+        notes=(*notes, *reading.notes, *length_notes, *vision_notes),
     )
 
 

@@ -82,12 +82,12 @@ class Log:
             weight_bytes=1,
             weight_dtype="bf16",
             layers=(self.state, self.attention),
+            num_speculative_tokens=self.drafts,
         ).kv_cache_specs(
             block_size=TOKENS_OF_A_BLOCK,
             tp=self.tp,
             kv_dtype=self.kv_dtype,
             ssm_dtype=self.ssm_dtype,
-            num_speculative_tokens=self.drafts,
         )
 
     def chosen(self) -> int:

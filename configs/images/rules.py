@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import ClassVar, NoReturn
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 
 def cdiv(a: int, b: int) -> int:

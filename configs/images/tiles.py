@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .image_rules import ImageRule, ImageTokens, most_in_grid, single
+from .rules import ImageRule, ImageTokens, most_in_grid, single
 
 Grid = tuple[int, int]
 """Tiles along the width and along the height."""

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
+from jenga_sim.configs.hf.images.read import READERS, read_vision
 from jenga_sim.configs.hf.keys import Keys, read_keys
-from jenga_sim.configs.hf.vision import READERS, read_vision
-from jenga_sim.configs.vision import VisionSpec, vision_from_mapping
+from jenga_sim.configs.images.spec import VisionSpec, vision_from_mapping
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / os.environ.get("JENGA_SIM_DATA", "../shared/data") / "hf_configs"

@@ -1,8 +1,8 @@
 """Vision towers that see one grid of an image: Qwen, GLM, Kimi, Gemma, Pixtral and Mistral."""
 
-from ..image_grids import PaddedGrid, PatchBudget, PatchGrid, RowGrid
-from ..image_rules import FixedTokens
-from .vision_source import Found, VisionSource
+from ...images.grids import PaddedGrid, PatchBudget, PatchGrid, RowGrid
+from ...images.rules import FixedTokens
+from .source import Found, VisionSource
 
 PUBLISHED_PIXELS = {
     "qwen2_vl": (3136, 12_845_056),

@@ -9,43 +9,43 @@ of the processor's class, and a note says so.
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import ConfigError
-from ..image_rules import RuleError
-from ..vision import VisionSpec
-from . import vision_crops, vision_grids, vision_tiles
-from .keys import Keys, read_keys
-from .sections import text_section
-from .vision_source import Found, Unknown, VisionSource
+from ...errors import ConfigError
+from ...images.rules import RuleError
+from ...images.spec import VisionSpec
+from ..keys import Keys, read_keys
+from ..sections import text_section
+from . import crops, grids, tiles
+from .source import Found, Unknown, VisionSource
 
 READERS: dict[str, Callable[[VisionSource], Found]] = {
-    "qwen2_vl": vision_grids.qwen2,
-    "qwen2_5_vl": vision_grids.qwen2,
-    "qwen3_vl": vision_grids.qwen3,
-    "qwen3_vl_moe": vision_grids.qwen3,
-    "qwen3_5": vision_grids.qwen3,
-    "qwen3_5_moe": vision_grids.qwen3,
-    "glm4v": vision_grids.glm4v,
-    "glm4v_moe": vision_grids.glm4v,
-    "kimi_k25": vision_grids.kimi,
-    "kimi_k3": vision_grids.kimi,
-    "gemma3": vision_grids.gemma3,
-    "gemma3n": vision_grids.gemma3n,
-    "gemma4": vision_grids.gemma4,
-    "paligemma": vision_grids.paligemma,
-    "pixtral": vision_grids.pixtral,
-    "mistral3": vision_grids.pixtral,
-    "ministral3": vision_grids.pixtral,
-    "internvl_chat": vision_tiles.internvl_chat,
-    "internvl": vision_tiles.internvl,
-    "llama4": vision_tiles.llama4,
-    "mllama": vision_tiles.mllama,
-    "lfm2_vl": vision_tiles.lfm2,
-    "llava": vision_crops.llava,
-    "llava_next": vision_crops.llava_next,
-    "llava_onevision": vision_crops.llava_onevision,
-    "phi3_v": vision_crops.phi3,
-    "minicpmv": vision_crops.minicpm,
-    "molmo": vision_crops.molmo,
+    "qwen2_vl": grids.qwen2,
+    "qwen2_5_vl": grids.qwen2,
+    "qwen3_vl": grids.qwen3,
+    "qwen3_vl_moe": grids.qwen3,
+    "qwen3_5": grids.qwen3,
+    "qwen3_5_moe": grids.qwen3,
+    "glm4v": grids.glm4v,
+    "glm4v_moe": grids.glm4v,
+    "kimi_k25": grids.kimi,
+    "kimi_k3": grids.kimi,
+    "gemma3": grids.gemma3,
+    "gemma3n": grids.gemma3n,
+    "gemma4": grids.gemma4,
+    "paligemma": grids.paligemma,
+    "pixtral": grids.pixtral,
+    "mistral3": grids.pixtral,
+    "ministral3": grids.pixtral,
+    "internvl_chat": tiles.internvl_chat,
+    "internvl": tiles.internvl,
+    "llama4": tiles.llama4,
+    "mllama": tiles.mllama,
+    "lfm2_vl": tiles.lfm2,
+    "llava": crops.llava,
+    "llava_next": crops.llava_next,
+    "llava_onevision": crops.llava_onevision,
+    "phi3_v": crops.phi3,
+    "minicpmv": crops.minicpm,
+    "molmo": crops.molmo,
 }
 """How each ``model_type`` of a file's outermost mapping is read."""
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .image_rules import MOST_OBLONG, ImageRule, ImageTokens, cdiv, most_in_grid, refuse
+from .rules import MOST_OBLONG, ImageRule, ImageTokens, cdiv, most_in_grid, refuse
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from ..image_rules import ImageRule
-from ..vision import Where
-from .keys import Keys
+from ...images.rules import ImageRule
+from ...images.spec import Where
+from ..keys import Keys
 
 
 class Unknown(Exception):  # noqa: N818

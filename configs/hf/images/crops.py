@@ -2,10 +2,10 @@
 
 import re
 
-from ..image_crops import AnyResolution, HdCrops, OverlappingCrops, Slices
-from ..image_rules import FixedTokens
-from .keys import Keys
-from .vision_source import Found, Unknown, VisionSource
+from ...images.crops import AnyResolution, HdCrops, OverlappingCrops, Slices
+from ...images.rules import FixedTokens
+from ..keys import Keys
+from .source import Found, Unknown, VisionSource
 
 NEXT_CANVASES = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
 """``image_grid_pinpoints`` of ``LlavaNextImageProcessor``, transformers 5.23."""

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
-from jenga_sim.configs.image_crops import AnyResolution, HdCrops, OverlappingCrops, Slices
-from jenga_sim.configs.image_grids import PaddedGrid, PatchBudget, PatchGrid, RowGrid
-from jenga_sim.configs.image_rules import FixedTokens, ImageRule
-from jenga_sim.configs.image_tiles import CanvasTiles, ClosestTiles, GlobalTiles, MarkedTiles
-from jenga_sim.configs.vision import RULES, VisionSpec, vision_from_mapping
+from jenga_sim.configs.images.crops import AnyResolution, HdCrops, OverlappingCrops, Slices
+from jenga_sim.configs.images.grids import PaddedGrid, PatchBudget, PatchGrid, RowGrid
+from jenga_sim.configs.images.rules import FixedTokens, ImageRule
+from jenga_sim.configs.images.spec import RULES, VisionSpec, vision_from_mapping
+from jenga_sim.configs.images.tiles import CanvasTiles, ClosestTiles, GlobalTiles, MarkedTiles
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "image_tokens.json").read_text())
 PINPOINTS = tuple((384 * h, 384 * w) for h in range(1, 7) for w in range(1, 7))

@@ -1,8 +1,8 @@
 """Vision towers that cut an image into square tiles: InternVL, Llama-4, mllama and LFM2-VL."""
 
-from ..image_rules import FixedTokens
-from ..image_tiles import CanvasTiles, ClosestTiles, GlobalTiles, MarkedTiles
-from .vision_source import Found, Unknown, VisionSource
+from ...images.rules import FixedTokens
+from ...images.tiles import CanvasTiles, ClosestTiles, GlobalTiles, MarkedTiles
+from .source import Found, Unknown, VisionSource
 
 INTERNVL_CHAT = {
     "downsample_ratio": 0.5,

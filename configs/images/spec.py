@@ -13,11 +13,11 @@ A file may hold a vision tower as a mapping (``VisionSpec.to_mapping``)::
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, NoReturn, get_args
 
-from .errors import ConfigError
-from .image_crops import AnyResolution, HdCrops, OverlappingCrops, Slices
-from .image_grids import PaddedGrid, PatchBudget, PatchGrid, RowGrid
-from .image_rules import FixedTokens, ImageRule, ImageTokens, RuleError
-from .image_tiles import CanvasTiles, ClosestTiles, GlobalTiles, MarkedTiles
+from ..errors import ConfigError
+from .crops import AnyResolution, HdCrops, OverlappingCrops, Slices
+from .grids import PaddedGrid, PatchBudget, PatchGrid, RowGrid
+from .rules import FixedTokens, ImageRule, ImageTokens, RuleError
+from .tiles import CanvasTiles, ClosestTiles, GlobalTiles, MarkedTiles
 
 Where = Literal["sequence", "cross"]
 """Whether image tokens stand in the sequence, or in a cache of their own for cross attention."""

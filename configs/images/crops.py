@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .image_rules import ImageRule, ImageTokens, cdiv, single
-from .image_tiles import Grid, grids
+from .rules import ImageRule, ImageTokens, cdiv, single
+from .tiles import Grid, grids
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -327,7 +327,7 @@ def test_no_policy_holds_less_than_needed_nor_than_ideal(
         if found.refused is None:
             held = found.held_bytes(tokens, cross)
             assert held >= needed
-            assert 0 <= waste_share(needed, held) < 1 or not held
+            assert 0 <= waste_share(needed, held) <= 1
 
 
 @examples(60)
@@ -374,10 +374,11 @@ def assert_taken(like: Carving, found: PolicyFit, need: Any, count: int) -> None
 @examples(60)
 @given(layer_mixes(), st.integers(2_000, 100_000), st.integers(0, 100_000))
 def test_a_larger_pool_serves_no_shorter_requests(layers: Any, pool: int, more: int) -> None:
+    """But for SGLang's parts: one more slot of states in a larger pool leaves less for attention."""
     model, engine = tiny(layers)
     for policy in PRESETS:
         small, large = (fit_policy(policy, model, engine, size) for size in (pool, pool + more))
-        if small.refused is None:
+        if small.refused is None and policy != "static-sglang":
             assert large.refused is None
             one, two = small.longest(), large.longest()
             assert two is None or (one is not None and one <= two)

@@ -89,7 +89,7 @@ def test_an_overhead_is_given_or_the_models_or_estimated() -> None:
 def test_an_overhead_beside_a_given_pool_is_refused() -> None:
     model = model_of(FULL)
     resolved = engine_config(kv_cache_memory_bytes=GIB).resolve(model, GPU)
-    with pytest.raises(ConfigError, match="given by --kv-bytes, so --overhead would change nothing"):
+    with pytest.raises(ConfigError, match="by --kv-bytes, so --overhead would change nothing"):
         kv_pool(model, GPU, resolved, overhead=GIB)
 
 

@@ -56,6 +56,12 @@ def with_mtp(target: ModelSpec, num_speculative_tokens: int) -> ModelSpec:
     )
 
 
+def without_draft_model(target: ModelSpec, num_speculative_tokens: int) -> ModelSpec:
+    """A target whose tokens are proposed without a model (n-grams): states alone keep more."""
+    _check_tokens(num_speculative_tokens)
+    return replace(target, num_speculative_tokens=num_speculative_tokens)
+
+
 def _as_draft(layer: LayerSpec, offset: int) -> LayerSpec:
     return replace(layer, variant=f"{DRAFT}{layer.variant}", block=layer.block + offset)
 

@@ -206,6 +206,15 @@ def read_keys(path: Path) -> Keys:
     return Keys(data, file=str(file), text=text)
 
 
+def is_hf_config(path: Path) -> bool:
+    """Whether a JSON file describes a model: a type or an architecture stands at its top."""
+    try:
+        keys = read_keys(path)
+    except ConfigError:
+        return path.name == "config.json"
+    return "model_type" in keys or "architectures" in keys
+
+
 def short(value: object) -> str:
     """A value for an error message, cut where it is long."""
     try:

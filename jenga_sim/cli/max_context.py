@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .model import some_engine_options
+from .model.options import some_engine_options
 from .options import Size, format_option
 from .run import DEFAULT_GPU, DEFAULT_MODEL
 

@@ -32,7 +32,8 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
     Args:
         name_or_path: A name of ``model_names()``, or a path: a ``Path``, or text that holds a
             ``/`` or ends in ``.yaml``, ``.yml`` or ``.json``. A .json file is read as the
-            config.json of a Hugging Face model, and a folder as the one that holds it.
+            config.json of a Hugging Face model, and a folder as the one that holds it. Where
+            there is no such path, a shipped model of that name on Hugging Face is meant.
 
     Raises:
         ConfigError: No model has this name, or the file has problems.
@@ -41,6 +42,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         from .hf.read import read_hf_config
 
         return read_hf_config(name_or_path)
+    name_or_path = _by_hf_name(name_or_path) or name_or_path
     file = StrictFile(_find(name_or_path, "models", "model"))
     model = file.parse(Model, file.data)
     kinds = _read_kinds(file)
@@ -50,6 +52,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
     file.raise_problems()
     assert model is not None, "parse reports a problem whenever it returns None"
     layers, shared = _layers(file, model, kinds)
+    drafts, _ = lay_out(model.draft_layers, kinds)
     vision = _vision(file, model)
     file.raise_problems()
     return ModelSpec(
@@ -65,12 +68,14 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         weight_dtype=model.weights.dtype,
         layers=layers,
         shared_layers=shared,
+        draft_layers=drafts,
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
         overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
         vision=vision,
         kv_cache_dtype=model.kv_cache_dtype,
         notes=tuple(model.notes),
+        hf=model.hf,
     )
 
 
@@ -103,6 +108,18 @@ def _is_hf_config(value: str | Path) -> bool:
         return True
     is_path = isinstance(value, Path) or "/" in value or os.sep in value
     return is_path and Path(value).is_dir()
+
+
+def _by_hf_name(value: str | Path) -> str | None:
+    """The shipped model that ``google/gemma-3-27b-it`` and the like mean; None for none."""
+    if isinstance(value, Path) or value.count("/") != 1 or Path(value).exists():
+        return None
+    wanted = f"hf: {value}".casefold()
+    for name in model_names():
+        text = (_SHIPPED / "models" / f"{name}.yaml").read_text(encoding="utf-8")
+        if wanted in (line.strip().casefold() for line in text.splitlines()[:4]):
+            return name
+    return None
 
 
 def _names(folder: str) -> tuple[str, ...]:
@@ -154,6 +171,12 @@ def _check_patterns(file: StrictFile) -> None:
                 if kinds and part not in kinds:
                     text = f"{part!r} is not one of kinds{suggest(part, kinds)}"
                     file.report(("layers", i, "pattern", j), text)
+    for i, name in enumerate(_list(file.data.get("draft_layers"))):
+        for part in names_of(name) if isinstance(name, str) else ():
+            used.add(part)
+            if kinds and part not in kinds:
+                text = f"{part!r} is not one of kinds{suggest(part, kinds)}"
+                file.report(("draft_layers", i), text)
     if not used <= kinds.keys():
         return
     for variant in kinds:
@@ -182,7 +205,8 @@ def _layers(
     file: StrictFile, model: Model, kinds: dict[str, LayerSpec]
 ) -> tuple[tuple[LayerSpec, ...], tuple[tuple[int, int], ...]]:
     try:
-        return lay_out(model.layers, kinds)
+        items = [item for run in model.layers for item in run.pattern * run.repeat]
+        return lay_out(items, kinds)
     except ValueError as error:
         file.report(("layers",), str(error))
         return (), ()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from .shapes import Run
 from .specs import LayerSpec
 
 NO_CACHE = "none"
@@ -14,13 +13,17 @@ def names_of(item: str) -> list[str]:
     """Names of ``kinds`` in one item of a pattern: of ``mla+indexer`` both, of ``none`` no one."""
     if item == NO_CACHE:
         return []
-    return item.removeprefix(SHARED).split("+")
+    return [part.removeprefix(SHARED) for part in item.split("+")]
 
 
 def lay_out(
-    runs: Sequence[Run], kinds: Mapping[str, LayerSpec]
+    items: Sequence[str], kinds: Mapping[str, LayerSpec]
 ) -> tuple[tuple[LayerSpec, ...], tuple[tuple[int, int], ...]]:
     """Caches in layer order, and the layers that share: pairs of a layer and the cache's owner.
+
+    Args:
+        items: One per layer, as patterns have them.
+        kinds: Caches by the names in ``items``.
 
     Raises:
         ValueError: A layer shares a cache that no layer before it has; the text says which.
@@ -28,16 +31,14 @@ def lay_out(
     layers: list[LayerSpec] = []
     shared: list[tuple[int, int]] = []
     owners: dict[str, int] = {}
-    items = [item for run in runs for item in run.pattern * run.repeat]
     for block, item in enumerate(items):
-        names = names_of(item)
-        if item.startswith(SHARED):
-            if names[0] not in owners:
-                raise ValueError(
-                    f"layer {block} shares {names[0]!r}, but no layer before it has it"
-                )
-            shared.append((block, owners[names[0]]))
-            continue
-        layers += [replace(kinds[name], block=block) for name in names]
-        owners |= dict.fromkeys(names, block)
+        for part in [] if item == NO_CACHE else item.split("+"):
+            name = part.removeprefix(SHARED)
+            if name == part:
+                layers.append(replace(kinds[name], block=block))
+                owners[name] = block
+            elif name in owners:
+                shared.append((block, owners[name]))
+            else:
+                raise ValueError(f"layer {block} shares {name!r}, but no layer before it has it")
     return tuple(layers), tuple(shared)

@@ -196,7 +196,7 @@ class Run(Shape):
     """Layers in order, the whole list ``repeat`` times.
 
     A layer is a name of ``kinds``, or several joined by ``+``; ``none`` is a layer without a cache,
-    ``shared:NAME`` one that reads the cache of the last layer before it that has NAME.
+    ``shared:NAME`` reads the cache of the last layer before it that has NAME.
     """
 
     repeat: Layers = 1
@@ -235,6 +235,8 @@ class Model(Shape):
     """A model file. The entries of ``kinds`` are checked one by one, by ``LAYER_SHAPES``."""
 
     name: Name
+    hf: Text | None = None
+    """Name on Hugging Face, by which the model is found too."""
     source: Text
     max_model_len: Tokens
     num_layers: Layers
@@ -249,6 +251,8 @@ class Model(Shape):
     vision: dict[str, Any] | None = None
     kinds: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     layers: Annotated[list[Run], Field(min_length=1)]
+    draft_layers: list[str] = Field(default_factory=list[str])
+    """The model's own draft layers (MTP), each as in a pattern; they count in ``kinds`` only."""
     notes: list[Text] = Field(default_factory=list[Text])
 
 

@@ -286,6 +286,8 @@ class ModelSpec:
     """Where engines were seen to keep more or less than is estimated."""
     tied_embeddings: bool = False
     notes: tuple[str, ...] = field(default=())
+    hf: str | None = None
+    """Name on Hugging Face."""
 
     @property
     def has_state(self) -> bool:

@@ -48,6 +48,25 @@ class VLLMArgs:
     ignored: tuple[str, ...] = ()
     """Flags that no memory depends on, or that are not known here."""
 
+    def notes(self) -> list[str]:
+        """What a user should know about what was left out."""
+        notes: list[str] = []
+        if self.ignored:
+            notes.append(f"--vllm-args: not used here: {', '.join(self.ignored)}")
+        if self.quantization is not None:
+            notes.append(
+                f"--vllm-args: --quantization {self.quantization} is not applied: weights are "
+                "counted as the model's file says"
+            )
+        if self.data_parallel_size > 1:
+            notes.append(
+                f"--vllm-args: each of the {self.data_parallel_size} data-parallel replicas has "
+                "caches of its own; the figures are those of one"
+            )
+        if self.expert_parallel:
+            notes.append("--vllm-args: expert parallelism divides weights, not caches")
+        return notes
+
 
 def human_readable_int(text: str) -> int:
     """Read ``131072``, ``128K`` (binary) or ``128k`` (decimal), as vLLM does."""

@@ -1,24 +1,21 @@
-"""All that can be said of a model's memory without a trace: what ``jenga-sim model show`` prints.
-
-Bytes of ``types`` and ``kv_bytes_at`` are those of all tensor-parallel ranks together, as if there
-were one; all others are those of ONE rank, that is of one GPU.
-"""
+"""All that can be said of a model's memory without a trace: ``jenga-sim model show`` prints it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ..configs.cache_types import CacheType, cache_types, kv_bytes_at
-from ..configs.engine import ResolvedEngine, engine_config
+from ..configs.cache_types import cache_types, kv_bytes
+from ..configs.engine import EngineConfig, ResolvedEngine, engine_config
 from ..configs.errors import ConfigError
-from ..configs.specs import STATE_KINDS, GPUSpec, LayerSpec, ModelSpec
+from ..configs.pipeline import Stage, pipeline_stages
+from ..configs.specs import GPUSpec, ModelSpec
 from ..policies.base import GroupingContext, PageGroup
 from ..policies.grouping.by_kind import by_kind
 from ..policies.page_advice import large_page_warning
-from ..policies.page_sizes import PageSizes, page_sizes
+from ..policies.page_sizes import page_sizes
 from ..policies.presets import PRESETS
 from .caching import caches_prefixes
-from .fit import PolicyFit, fit_policy, needed_bytes, waste_share
+from .card import AtLength, Deployment, ImageCard, ModelCard, Pages, PolicyCard
+from .fit import PolicyFit, fit_policy, needed_bytes
 from .pool import KVPool, kv_pool, layer_specs
 from .vllm_view import VLLMView, vllm_view
 
@@ -27,174 +24,6 @@ LENGTHS = (1024, 8192, 32768, 131072)
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 ROOM = 0.1
 """Share of a GPU's usable memory that a pool should have, for a number of GPUs to be chosen."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AtLength:
-    """One policy and requests of one length, on one GPU."""
-
-    tokens: int
-    needed_bytes: int
-    """What the request's next token reads: no policy holds less."""
-    held_bytes: int
-    concurrency: int | None
-    """Requests at once; None where they hold nothing."""
-
-    @property
-    def waste(self) -> float:
-        """Share of the held bytes that nothing reads."""
-        return waste_share(self.needed_bytes, self.held_bytes)
-
-    def describe(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "needed_bytes": self.needed_bytes,
-            "held_bytes": self.held_bytes,
-            "waste": round(self.waste, 6),
-            "concurrency": self.concurrency,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicyCard:
-    """One policy on one GPU."""
-
-    name: str
-    at: tuple[AtLength, ...]
-    """Empty where the policy refuses the model."""
-    longest: int | None
-    """Tokens of the longest single request; None where nothing grows with the length."""
-    refused: str | None
-
-    def describe(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "policy": self.name,
-            "refused": self.refused,
-            "longest_tokens": self.longest,
-            "at": {str(each.tokens): each.describe() for each in self.at},
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pages:
-    """Page sizes on one GPU, in the order of ``kinds``."""
-
-    kinds: tuple[str, ...]
-    block_sizes: tuple[int, ...]
-    sizes: PageSizes
-
-    def describe(self) -> dict[str, Any]:
-        """For JSON."""
-        sizes = self.sizes
-        names = self.kinds
-        return {
-            "small": dict(zip(names, sizes.small, strict=True)),
-            "tokens_per_page": dict(zip(names, self.block_sizes, strict=True)),
-            "lcm": sizes.lcm,
-            "gcd": sizes.gcd,
-            "max": sizes.max,
-            "pad_lcm": dict(zip(names, sizes.pad_lcm, strict=True)),
-            "large_pad_lcm": sizes.large_pad_lcm,
-            "large_lcm_blocks": sizes.large_lcm_blocks,
-            "buddy_layers": dict(zip(names, sizes.buddy_layers, strict=True)),
-            "buddy_bytes": dict(zip(names, sizes.buddy_bytes, strict=True)),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployment:
-    """The model on some GPUs."""
-
-    gpu: GPUSpec
-    engine: ResolvedEngine
-    pages: Pages
-    pool: KVPool | None
-    """None where nothing is left for caches: see ``problem``."""
-    policies: tuple[PolicyCard, ...]
-    vllm: VLLMView | None
-    problem: str | None
-
-    def describe(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "gpu": self.gpu.name,
-            "tensor_parallel_size": self.engine.tp,
-            "max_model_len": self.engine.max_model_len,
-            "block_size": self.engine.block_size,
-            "kv_pool": None if self.pool is None else self.pool.describe(),
-            "pages": self.pages.describe(),
-            "policies": [each.describe() for each in self.policies],
-            "vllm": None if self.vllm is None else self.vllm.describe(),
-            "problem": self.problem,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """A model, and the same model on some GPUs."""
-
-    model: ModelSpec
-    types: tuple[CacheType, ...]
-    lengths: tuple[int, ...]
-    deployment: Deployment
-    warnings: tuple[str, ...]
-
-    def describe(self) -> dict[str, Any]:
-        """For JSON."""
-        model = self.model
-        return {
-            "name": model.name,
-            "source": model.source,
-            "max_model_len": model.max_model_len,
-            "num_layers": model.num_layers,
-            "types": [each.describe() for each in self.types],
-            "shared_layers": len(model.shared_layers),
-            "shared_with": {str(layer): owner for layer, owner in model.shared_layers},
-            "kv_bytes_at": kv_bytes_at(model, self.lengths),
-            "per_gpu": [
-                {"kind": each.variant, **rank_share(layer, self.deployment.engine.tp).describe()}
-                for each, layer in zip(self.types, first_layers(model), strict=True)
-            ],
-            "parameters": {"total": model.params_total, "active": model.params_active},
-            "weights": {"bytes": model.weight_bytes, "dtype": model.weight_dtype},
-            "deployment": self.deployment.describe(),
-            "notes": list(model.notes),
-            "warnings": list(self.warnings),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankShare:
-    """What one tensor-parallel rank keeps of one layer's cache."""
-
-    how: str
-    """``split``: a share of the heads; ``repeated``: fewer heads than ranks, so several have the
-    same; ``whole``: the same on every rank (latents, indexer keys)."""
-    copies: int
-    """Ranks that keep the same."""
-
-    def describe(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"tensor_parallel": self.how, "copies": self.copies}
-
-
-def rank_share(layer: LayerSpec, tp: int) -> RankShare:
-    """How tensor parallelism treats a layer's cache (vLLM 0.33)."""
-    if layer.replicated:
-        return RankShare(how="whole", copies=tp)
-    if layer.kind in STATE_KINDS or tp <= layer.kv_heads:
-        return RankShare(how="split", copies=1)
-    return RankShare(how="repeated", copies=tp // layer.kv_heads)
-
-
-def first_layers(model: ModelSpec) -> tuple[LayerSpec, ...]:
-    """The first layer of each cache type, in the order of ``cache_types``."""
-    found: dict[object, LayerSpec] = {}
-    for layer in model.layers:
-        key = (layer.variant, layer.window, layer.entry_bytes("bf16"), layer.state_sizes())
-        found.setdefault(key, layer)
-    return tuple(found.values())
 
 
 def model_card(
@@ -206,31 +35,73 @@ def model_card(
     settings: Mapping[str, Any] | None = None,
     overhead: int | None = None,
     hybrid: bool = True,
+    images: Sequence[tuple[int, int]] = (),
+    stages: int = 1,
 ) -> ModelCard:
     """Compute everything; ``settings`` as for ``engine_config``.
 
     Without ``tensor_parallel_size`` the fewest GPUs are taken that leave room for caches. A model
-    that does not fit still has a card; what needs a pool is left out.
+    that does not fit still has a card; what needs a pool is left out. ``images``: width and height
+    in pixels. ``stages``: of a pipeline.
 
     Raises:
-        ConfigError: A setting is unknown or impossible.
+        ConfigError: A setting is unknown or impossible, or the model takes no images.
     """
     given = dict(settings or {})
     caching = given.pop("enable_prefix_caching", None)
+    parts = pipeline_stages(model, stages)
     if "tensor_parallel_size" not in given:
-        given["tensor_parallel_size"] = fewest_gpus(model, gpu, given)
-    engine = engine_config(**given).resolve(model, gpu)
-    groups = by_kind(layer_specs(model, engine, aligned=False), _context(engine))
+        given["tensor_parallel_size"] = fewest_gpus(parts[0].model, gpu, given)
+    config = engine_config(**given)
+    stage = min(parts, key=lambda part: _room(part.model, gpu, config, overhead))
+    deployment, warnings = _deploy(
+        stage,
+        gpu,
+        config.resolve(stage.model, gpu),
+        lengths=lengths,
+        policies=policies,
+        overhead=overhead,
+        caching=caching is not False,
+        hybrid=hybrid,
+        stages=stages,
+    )
+    return ModelCard(
+        model=model,
+        types=cache_types(model),
+        lengths=tuple(lengths),
+        images=tuple(_image(model, width, height) for width, height in images),
+        deployment=deployment,
+        warnings=tuple(warnings),
+    )
+
+
+def _deploy(
+    stage: Stage,
+    gpu: GPUSpec,
+    engine: ResolvedEngine,
+    *,
+    lengths: Sequence[int],
+    policies: Sequence[str],
+    overhead: int | None,
+    caching: bool,
+    hybrid: bool,
+    stages: int,
+) -> tuple[Deployment, list[str]]:
+    model = stage.model
+    context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
+    groups = by_kind(layer_specs(model, engine, aligned=False), context)
     pool, problem = _pool(model, gpu, engine, overhead)
     cards: tuple[PolicyCard, ...] = ()
     view: VLLMView | None = None
     if pool is not None:
         cards = tuple(_policy_card(name, model, engine, pool, lengths) for name in policies)
-        enabled = caches_prefixes(model) and caching is not False
-        view = _view(model, engine, pool, caching=enabled, hybrid=hybrid)
+        enabled = caching and caches_prefixes(model)
+        view, problem = _view(model, engine, pool, caching=enabled, hybrid=hybrid)
     deployment = Deployment(
         gpu=gpu,
         engine=engine,
+        stages=stages,
+        layers=(stage.first, stage.last),
         pages=Pages(
             kinds=tuple(group.name for group in groups),
             block_sizes=tuple(group.block_size for group in groups),
@@ -241,12 +112,30 @@ def model_card(
         vllm=view,
         problem=problem,
     )
-    return ModelCard(
-        model=model,
-        types=cache_types(model),
-        lengths=tuple(lengths),
-        deployment=deployment,
-        warnings=tuple(_warnings(deployment, groups)),
+    return deployment, _warnings(deployment, groups)
+
+
+def _room(model: ModelSpec, gpu: GPUSpec, config: EngineConfig, overhead: int | None) -> float:
+    """Requests of 32,768 tokens for which a stage has bytes; less than 0 where nothing is left."""
+    try:
+        pool = kv_pool(model, gpu, config.resolve(model, gpu), overhead=overhead).bytes
+    except ConfigError:
+        return -1.0
+    return pool / max(kv_bytes(model, LENGTHS[2]), 1)
+
+
+def _image(model: ModelSpec, width: int, height: int) -> ImageCard:
+    if model.vision is None:
+        raise ConfigError(f"{model.name} takes no images that are known here; leave out --image")
+    tokens = model.vision.image_tokens(width, height)
+    cross = sum(layer.entry_bytes() for layer in model.layers if layer.role == "cross")
+    return ImageCard(
+        width=width,
+        height=height,
+        tokens=tokens,
+        where=model.vision.where,
+        embedding_bytes=model.vision.embedding_bytes(width, height),
+        cross_bytes=cross * tokens,
     )
 
 
@@ -262,10 +151,6 @@ def fewest_gpus(model: ModelSpec, gpu: GPUSpec, settings: Mapping[str, Any]) -> 
         if pool.bytes >= ROOM * gpu.memory_bytes * engine.config.gpu_memory_utilization:
             return ranks
     return 1
-
-
-def _context(engine: ResolvedEngine) -> GroupingContext:
-    return GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
 
 
 def _pool(
@@ -302,17 +187,16 @@ def _at(fit: PolicyFit, model: ModelSpec, engine: ResolvedEngine, tokens: int) -
 
 def _view(
     model: ModelSpec, engine: ResolvedEngine, pool: KVPool, *, caching: bool, hybrid: bool
-) -> VLLMView | None:
+) -> tuple[VLLMView | None, str | None]:
     try:
-        return vllm_view(model, engine, pool.bytes, enable_prefix_caching=caching, hybrid=hybrid)
-    except ConfigError:
-        return None
+        view = vllm_view(model, engine, pool.bytes, enable_prefix_caching=caching, hybrid=hybrid)
+    except ConfigError as error:
+        return None, f"vllm: {error}"
+    return view, None
 
 
 def _warnings(deployment: Deployment, groups: Sequence[PageGroup]) -> list[str]:
-    if deployment.problem is not None:
-        return [deployment.problem]
-    warnings: list[str] = []
+    warnings = [] if deployment.problem is None else [deployment.problem]
     if deployment.pool is not None and len(groups) > 1:
         found = large_page_warning(groups, deployment.pool.bytes, {})
         warnings += [f"lcm: {text}" for text in found]

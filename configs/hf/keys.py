@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +33,7 @@ class Keys:
     def __contains__(self, name: str) -> bool:
         return self._data.get(name) is not None
 
-    def __iter__(self) -> "Iterable[str]":  # type: ignore[override]
+    def __iter__(self) -> Iterator[str]:
         return iter(self._data)
 
     def raw(self, name: str) -> Any:
@@ -149,11 +149,11 @@ class Keys:
         present = {name: value for name, value in self._data.items() if value is not None}
         return Keys(defaults | present, file=self.file, path=self.path, text=self._text)
 
-    def missing(self, *names: str) -> NoReturn:
+    def missing(self, name: str, *others: str) -> NoReturn:
         """Raise that none of the names is there."""
-        others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-        what = f"is missing{others}; the sizes of this model cannot be known without it"
-        self.fail(names[0], what)
+        instead = f" (or {', '.join(others)})" if others else ""
+        what = f"is missing{instead}; the sizes of this model cannot be known without it"
+        self.fail(name, what)
 
     def fail(self, name: str, text: str) -> NoReturn:
         """Raise ConfigError: file, line, key, and what is wrong with it."""

@@ -13,7 +13,7 @@ class LazyGroup(click.Group):
     def __init__(
         self, *args: Any, verbs: Mapping[str, tuple[str, str]], package: str, **kwargs: Any
     ) -> None:
-        """``verbs``: by name, the module in ``package`` with its ``command``, and a line of help."""
+        """``verbs``: per name, the module in ``package`` with its ``command``, a line of help."""
         super().__init__(*args, **kwargs)
         self._verbs = verbs
         self._package = package

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ...configs.errors import InvariantError
 from ...configs.specs import cdiv
@@ -58,10 +58,13 @@ class EmptyPages(Protocol):
         ...
 
 
-class PagePool(ABC):
+EmptyT = TypeVar("EmptyT", bound=EmptyPages)
+
+
+class PagePool(ABC, Generic[EmptyT]):
     """Large pages of one size that groups carve into small ones."""
 
-    small: Sequence[EmptyPages]
+    small: tuple[EmptyT, ...]
 
     def __init__(self, num_large: int, most_large: Sequence[int]) -> None:
         """``most_large``: large pages that each group may have."""

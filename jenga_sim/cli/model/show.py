@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     help='Draft beside the model, as vLLM takes it: \'{"model": "...", '
     '"num_speculative_tokens": 3}\' or \'{"method": "mtp", ...}\'.',
 )
-@click.option("--image", type=Pixels(), multiple=True, help="Count the tokens of an image: 1024x768.")
+@click.option(
+    "--image", type=Pixels(), multiple=True, help="Count the tokens of an image: 1024x768."
+)
 @click.option(
     "--overhead",
     type=Size(),
@@ -136,7 +138,9 @@ def _speculating(name: str, config: str | None, line: "VLLMArgs | None") -> "Mod
         try:
             found = json.loads(config)
         except ValueError as error:
-            raise click.BadParameter(f"no JSON: {error}", param_hint="--speculative-config") from error
+            raise click.BadParameter(
+                f"no JSON: {error}", param_hint="--speculative-config"
+            ) from error
         if not isinstance(found, dict):
             raise click.BadParameter(
                 "must be a mapping, such as {...}", param_hint="--speculative-config"

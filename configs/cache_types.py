@@ -27,6 +27,11 @@ class CacheType:
     """Bytes of the recurrent state in one layer, per request."""
     ssm_dtype: str | None
 
+    @property
+    def label(self) -> str:
+        """Variant, and window where it has one: as results call it."""
+        return f"{self.variant}({self.window})" if self.window else self.variant
+
     def bytes_at(self, tokens: int, kv_dtype: str = "bf16") -> int:
         """What a request of ``tokens`` needs of this type; nothing of an encoder's cache."""
         if self.role == "cross":
@@ -57,6 +62,17 @@ def cache_types(model: ModelSpec) -> tuple[CacheType, ...]:
     """The types of a model's caches, in the order in which its layers first have them."""
     counts = Counter(_key(layer) for layer in model.layers)
     return tuple(CacheType(**dict(key), layers=count) for key, count in counts.items())
+
+
+def labelled(types: Iterable[CacheType]) -> dict[str, CacheType]:
+    """Types by label; a label that stood before gets a number."""
+    found: dict[str, CacheType] = {}
+    for each in types:
+        label, number = each.label, 2
+        while label in found:
+            label, number = f"{each.label}#{number}", number + 1
+        found[label] = each
+    return found
 
 
 def kv_bytes(model: ModelSpec, tokens: int, kv_dtype: str = "bf16") -> int:

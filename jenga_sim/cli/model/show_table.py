@@ -9,6 +9,7 @@ from rich.table import Table
 from ...configs.cache_types import CacheType, kv_bytes_at
 from ...sim.card import AtLength, Deployment, ModelCard, Pages, PolicyCard, first_layers, rank_share
 from ..report import print_tables
+from .units import in_bytes, in_tokens
 
 MEANING = (
     "Held: what one request takes in a decode step, prompt long done; waste is the share of it "
@@ -34,10 +35,10 @@ def _print(console: Console, card: ModelCard, style: box.Box) -> None:
     console.print(_needs(card), markup=False)
     for each in card.images:
         where = "cross-attention cache" if each.where == "cross" else "the sequence"
-        cross = f", {_bytes(each.cross_bytes)} there" if each.cross_bytes else ""
+        cross = f", {in_bytes(each.cross_bytes)} there" if each.cross_bytes else ""
         console.print(
             f"an image of {each.width} x {each.height}: {each.tokens:,} tokens in {where}{cross}; "
-            f"{_bytes(each.embedding_bytes)} in the encoder cache",
+            f"{in_bytes(each.embedding_bytes)} in the encoder cache",
             markup=False,
         )
     console.print()
@@ -71,7 +72,7 @@ def _size(card: ModelCard) -> str:
     size = f"{model.params_total / 1e9:,.2f} B parameters"
     if model.params_active != model.params_total:
         size += f", {model.params_active / 1e9:,.2f} B active"
-    weights = f"{_bytes(model.weight_bytes)} of {model.weight_dtype} weights"
+    weights = f"{in_bytes(model.weight_bytes)} of {model.weight_dtype} weights"
     return f"{model.num_layers:,} layers, {size}, {weights}, {model.max_model_len:,} positions"
 
 
@@ -120,7 +121,7 @@ def _state(each: CacheType) -> str:
 
 def _needs(card: ModelCard) -> str:
     sizes = kv_bytes_at(card.model, card.lengths)
-    each = ", ".join(f"{_tokens(int(at))} {_bytes(size)}" for at, size in sizes.items())
+    each = ", ".join(f"{in_tokens(int(at))} {in_bytes(size)}" for at, size in sizes.items())
     shared = len(card.model.shared_layers)
     text = f"; {shared} layers share another layer's cache" if shared else ""
     return f"One request needs, bf16, all GPUs together: {each}{text}"
@@ -143,7 +144,7 @@ def _by_length(
     table = Table(title=title, title_justify="left")
     table.add_column("policy", no_wrap=True)
     for each in policies[0].at if policies else ():
-        table.add_column(_tokens(each.tokens), justify="right", no_wrap=True)
+        table.add_column(in_tokens(each.tokens), justify="right", no_wrap=True)
     if longest:
         table.add_column("longest", justify="right", no_wrap=True)
     for policy in policies:
@@ -155,7 +156,7 @@ def _by_length(
 
 
 def _held(each: AtLength) -> str:
-    return f"{_bytes(each.held_bytes)} ({100 * each.waste:.1f}%)"
+    return f"{in_bytes(each.held_bytes)} ({100 * each.waste:.1f}%)"
 
 
 def _at_once(each: AtLength) -> str:
@@ -185,9 +186,9 @@ def _pages(pages: Pages) -> Table:
 def _large_pages(pages: Pages) -> str:
     sizes = pages.sizes
     return (
-        f"LCM {_bytes(sizes.lcm)} ({sizes.lcm / sizes.max:,.0f} x the largest), GCD "
-        f"{_bytes(sizes.gcd)}, MAX {_bytes(sizes.max)}; large page of pad-lcm "
-        f"{_bytes(sizes.large_pad_lcm)}, of lcm-blocks {_bytes(sizes.large_lcm_blocks)}"
+        f"LCM {in_bytes(sizes.lcm)} ({sizes.lcm / sizes.max:,.0f} x the largest), GCD "
+        f"{in_bytes(sizes.gcd)}, MAX {in_bytes(sizes.max)}; large page of pad-lcm "
+        f"{in_bytes(sizes.large_pad_lcm)}, of lcm-blocks {in_bytes(sizes.large_lcm_blocks)}"
     )
 
 
@@ -223,17 +224,3 @@ def _vllm(deployment: Deployment) -> Table:
             "slots", f"{view.state_slots:,} blocks for states, max_num_seqs {view.max_num_seqs:,}"
         )
     return rows
-
-
-def _tokens(count: int) -> str:
-    for unit, size in (("M", 1 << 20), ("k", 1 << 10)):
-        if count % size == 0:
-            return f"{count // size:,}{unit}"
-    return f"{count:,}"
-
-
-def _bytes(size: int) -> str:
-    for unit, scale in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= scale:
-            return f"{size / scale:,.4g} {unit}"
-    return f"{size:,} B"

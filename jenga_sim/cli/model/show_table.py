@@ -48,9 +48,9 @@ def _print(console: Console, card: ModelCard, style: box.Box) -> None:
     if deployment.policies:
         for table in _policies(deployment.policies):
             _show(console, table, style)
-    for each in deployment.policies:
-        if each.refused is not None:
-            console.print(f"{each.name} serves nothing: {each.refused}", markup=False)
+    for reason, names in _refusals(deployment.policies).items():
+        verb = "serves" if len(names) == 1 else "serve"
+        console.print(f"{', '.join(names)} {verb} nothing: {reason}", markup=False)
     _show(console, _pages(deployment.pages), style)
     console.print(_large_pages(deployment.pages), markup=False)
     console.print(_vllm(deployment))
@@ -90,11 +90,11 @@ def _types(card: ModelCard) -> Table:
     table = Table()
     for name in ("kind", "role"):
         table.add_column(name, no_wrap=True)
-    for name in ("layers", "bytes/token", "fp8", "window", "state", f"on {tp} GPUs"):
+    for name in ("layers", "B/token", "fp8", "window", "state", f"TP {tp}"):
         table.add_column(name, justify="right", no_wrap=True)
     for each, layer in zip(card.types, first_layers(card.model), strict=True):
         share = rank_share(layer, tp)
-        how = share.how if share.copies == 1 else f"{share.how} x {share.copies}"
+        how = share.how if share.copies == 1 else f"{share.how} x{share.copies}"
         table.add_row(
             each.variant,
             each.role,
@@ -111,7 +111,7 @@ def _types(card: ModelCard) -> Table:
 def _entry(each: CacheType, size: int) -> str:
     if each.role == "state":
         return ""
-    return f"{size:,}" if each.tokens_per_entry == 1 else f"{size:,} / {each.tokens_per_entry}"
+    return f"{size:,}" if each.tokens_per_entry == 1 else f"{size:,}/{each.tokens_per_entry}"
 
 
 def _state(each: CacheType) -> str:
@@ -132,6 +132,15 @@ def _policies(policies: tuple[PolicyCard, ...]) -> tuple[Table, Table]:
     held = _by_length("Held by one request (waste)", served, _held)
     at_once = _by_length("Requests at once", served, _at_once, longest=True)
     return held, at_once
+
+
+def _refusals(policies: tuple[PolicyCard, ...]) -> dict[str, list[str]]:
+    """Policies that serve nothing, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for each in policies:
+        if each.refused is not None:
+            reasons.setdefault(each.refused, []).append(each.name)
+    return reasons
 
 
 def _by_length(

@@ -296,7 +296,7 @@ def figures(run: Run) -> dict[str, Any]:
 
 SIZES = st.sampled_from([1, 2, 2, 4, 4, 3])
 WINDOWS = st.integers(1, 70)
-ENTRIES = st.sampled_from([1, 1, 1, 2, 3, 4, 4, 128])
+ENTRIES = st.sampled_from([1, 1, 1, 1, 2, 2, 3, 4, 4, 4, 4, 128])
 """Tokens of an entry of compressed attention."""
 OWN_BLOCKS = st.sampled_from([0, 0, 0, 0, 0, 1, 4, 6])
 """Tokens of a block where a cache has blocks of its own."""

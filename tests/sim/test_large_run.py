@@ -210,7 +210,7 @@ def test_runs_end_and_hit_what_is_cached_and_every_page_is_accounted_for(policy:
     assert seen["cached"] >= 0.5 * seen["steps"]
 
 
-MIXES = layer_mixes(("full", "sliding_window", "chunked_local"), most=3)
+MIXES = layer_mixes(("full", "sliding_window", "chunked_local", "mla", "compressor"), most=3)
 
 
 @pytest.mark.parametrize("policy", ["lcm", "gcd pages", "jenga"])

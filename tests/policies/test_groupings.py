@@ -19,7 +19,7 @@ from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.grouping.contents import label_of
 from jenga_sim.policies.presets import GROUPINGS
 from jenga_sim.sim.pool import layer_specs
-from tests.sim.strategies import examples, layer_mixes, tiny_model
+from tests.sim.strategies import examples, layer_mixes, tiny_model, whole_entries
 
 GIB = 1 << 30
 KV_GROUPS: dict[str, Any] = json.loads(
@@ -82,7 +82,9 @@ def test_every_layers_bytes_are_in_exactly_one_group(
     grouping: str, layers: tuple[LayerSpec, ...], block_size: int, length: int
 ) -> None:
     try:
-        specs, groups = group(tiny_model(layers, length), grouping, block_size=block_size)
+        model = tiny_model(layers, length)
+        blocks = whole_entries(model, block_size)
+        specs, groups = group(model, grouping, block_size=blocks)
     except ConfigError as error:
         if "MLA pages cannot be padded" in str(error):
             return

@@ -100,7 +100,10 @@ def test_every_layers_bytes_are_in_exactly_one_group(
         assert not any(each.padding_bytes for each in groups), "a page of one kind is not padded"
         assert all(len(each.contents) == 1 for each in groups)
     if grouping == "by_kind_exact":
-        assert all(each.block_size == 1 for each in groups if not each.contents[0].state_bytes)
+        contents = [(each, each.contents[0]) for each in groups]
+        entries = [(each, one) for each, one in contents if not one.state_bytes]
+        assert all(each.block_size == one.tokens_per_entry for each, one in entries)
+        assert all(each.page_bytes == one.entry_bytes for each, one in entries)
 
 
 @pytest.mark.parametrize("model", model_names())

@@ -47,6 +47,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
     model = file.parse(Model, file.data)
     kinds = _read_kinds(file)
     _check_patterns(file)
+    _check_labels(file, kinds)
     if model is not None:
         _check_sizes(file, model)
     file.raise_problems()
@@ -182,6 +183,16 @@ def _check_patterns(file: StrictFile) -> None:
     for variant in kinds:
         if runs and variant not in used:
             file.report(("kinds", variant), "is in no pattern of layers; use it or remove it")
+
+
+def _check_labels(file: StrictFile, kinds: dict[str, LayerSpec]) -> None:
+    """Results are kept by variant and window: entries that share both must count entries alike."""
+    seen: dict[tuple[str, int], tuple[str, LayerSpec]] = {}
+    for name, layer in kinds.items():
+        first, other = seen.setdefault((layer.variant, layer.window), (name, layer))
+        if (other.kind, other.tokens_per_entry) != (layer.kind, layer.tokens_per_entry):
+            text = f"{layer.variant!r} is {first!r} already, of another kind; give it another name"
+            file.report(("kinds", name, "variant"), text)
 
 
 def _check_sizes(file: StrictFile, model: Model) -> None:

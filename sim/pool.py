@@ -98,7 +98,7 @@ def layer_specs(
     specs = engine.kv_cache_specs(model)
     if not aligned:
         return specs
-    return tuple(align_hybrid_block_size(aligned_pages(specs), engine.block_size))
+    return tuple(aligned_pages(align_hybrid_block_size(specs, engine.block_size)))
 
 
 def vllm_block_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:

@@ -81,6 +81,24 @@ def test_an_overhead_that_was_observed_says_by_whom(tmp_path: Path) -> None:
     assert model.overhead == OverheadSpec(bytes=7000, source="a log")
 
 
+def test_two_entries_may_share_a_variant_if_their_windows_differ(tmp_path: Path) -> None:
+    text = MODEL.replace(
+        "kinds:",
+        """kinds:
+  short: {variant: next, kind: compressor, heads: 1, elements: 4, window: 8, block_size: 2}
+  long: {variant: next, kind: compressor, heads: 1, elements: 2, window: 32}""",
+    )
+    text = text.replace("[mla+key]", "[mla+key+short+long]")
+    model = load_model(write(tmp_path, text))
+    *_, short, long = model.kv_cache_specs(block_size=16)
+    assert (short.variant, short.window, short.block_size, short.entry_bytes) == ("next", 8, 2, 16)
+    assert (long.variant, long.window, long.block_size, long.entry_bytes) == ("next", 32, 16, 8)
+    assert (model.kv_cache_dtype, short.shape[-1]) == ("bf16", "fp32")
+
+    clash = refusal(tmp_path, "key: {kind: indexer,", "key: {variant: mla, kind: indexer,")
+    assert "kinds.key.variant: 'mla' is 'mla' already, of another kind" in clash
+
+
 def test_layers_follow_the_patterns_in_order(tmp_path: Path) -> None:
     variants = [layer.variant for layer in load_model(write(tmp_path, MODEL)).layers]
     assert variants == ["swa", "gdn", "swa", "gdn", "mla", "key"]

@@ -110,6 +110,11 @@ def tiny_model(layers: Sequence[LayerSpec], max_model_len: int = 300) -> ModelSp
     )
 
 
+def whole_entries(model: ModelSpec, block_size: int) -> int:
+    """The next block that ends with the entries of ``model``."""
+    return cdiv(block_size, model.tokens_per_entry) * model.tokens_per_entry
+
+
 def groups_of(scenario: Scenario, policy: Policy) -> tuple[PageGroup, ...]:
     """Page groups of the scenario's model under ``policy``."""
     model = scenario.model
@@ -296,7 +301,7 @@ def figures(run: Run) -> dict[str, Any]:
 
 SIZES = st.sampled_from([1, 2, 2, 4, 4, 3])
 WINDOWS = st.integers(1, 70)
-ENTRIES = st.sampled_from([1, 1, 1, 2, 3, 4, 4, 128])
+ENTRIES = st.sampled_from([1, 1, 1, 1, 2, 2, 3, 4, 4, 4, 4, 128])
 """Tokens of an entry of compressed attention."""
 OWN_BLOCKS = st.sampled_from([0, 0, 0, 0, 0, 1, 4, 6])
 """Tokens of a block where a cache has blocks of its own."""
@@ -439,9 +444,7 @@ def scenarios(
     spare = draw(st.sampled_from([0, 40, -20, 1] if rejects else [0, 1, 40]))
     max_model_len = max(2, longest + spare)
     engine = draw(engines(max_model_len, asynchronous=asynchronous, crowd=crowd))
-    # Blocks end with entries.
-    entry = tiny_model(layers).tokens_per_entry
-    engine["block_size"] = cdiv(engine["block_size"], entry) * entry
+    engine["block_size"] = whole_entries(tiny_model(layers), engine["block_size"])
     return Scenario(
         layers=layers,
         requests=tuple(arrivals),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jenga_sim import Trace
 from jenga_sim.configs.errors import ConfigError
-from jenga_sim.configs.specs import LayerSpec, cdiv
+from jenga_sim.configs.specs import LayerSpec
 from jenga_sim.policies.caching import layout
 from jenga_sim.policies.caching.layout import IntArray
 from jenga_sim.sim.cached_tables import CachedBlockTables
@@ -20,7 +20,7 @@ from jenga_sim.sim.result import Result
 from jenga_sim.sim.run import make_replica, make_result, prepare
 from jenga_sim.sim.usage import Rows
 from tests.sim.cached_runs import ATTENTION, Case, cases, trace_of
-from tests.sim.strategies import GPU, examples, layer_mixes, tiny_model
+from tests.sim.strategies import GPU, examples, layer_mixes, tiny_model, whole_entries
 
 # --- keys that never come again change nothing
 
@@ -220,12 +220,11 @@ def test_a_token_that_several_requests_read_is_needed_once(policy: str) -> None:
     @given(layers=MIXES, seed=st.integers(0, 1 << 30), room=st.integers(1, 8), data=st.data())
     def holds(layers: tuple[LayerSpec, ...], seed: int, room: int, data: st.DataObject) -> None:
         model = tiny_model(layers, 600)
-        entry = model.tokens_per_entry
         trace = trace_of(seed, count=10, longest=200, gap_ns=2_000_000, share=True)
         settings: dict[str, Any] = {
             "kv_cache_memory_bytes": room * 60_000,
             "max_num_batched_tokens": data.draw(st.sampled_from([32, 128, 512])),
-            "block_size": cdiv(data.draw(st.sampled_from([4, 8, 16])), entry) * entry,
+            "block_size": whole_entries(model, data.draw(st.sampled_from([4, 8, 16]))),
             "max_num_seqs": 8,
             "async_scheduling": data.draw(st.booleans()),
         }

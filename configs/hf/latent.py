@@ -16,6 +16,9 @@ C4, C128 = 4, 128
 """Tokens that one compressed entry stands for (DeepSeek-V4)."""
 C4_TOKENS = 8
 """Tokens kept for C4's next entry: entries overlap, so two blocks of four."""
+V4_WINDOW_BLOCK = 64
+V4_COMPRESSOR_BLOCKS = {C4: 4, C128: 8}
+"""Tokens per block of the caches that do not follow ``--block-size`` in vLLM."""
 
 
 def latent(text: Keys, *, packed: bool = False) -> LayerSpec:
@@ -119,20 +122,19 @@ def _v4_block(text: Keys, ratio: int) -> list[LayerSpec]:
     window = _v4_latent(text, "mla_swa", window=text.integer("sliding_window"))
     width = text.integer("head_dim")
     if ratio == C4:
+        keys = text.integer("index_head_dim")
         return [
             window,
             _v4_latent(text, "mla_c4", tokens_per_entry=C4),
-            _compressor(text, "compressor_state", 4 * width, C4_TOKENS),
+            _compressor(text, "compressor_state", 4 * width, C4_TOKENS, C4),
             indexer(text, C4),
-            _compressor(
-                text, "compressor_state_idx", 4 * text.integer("index_head_dim"), C4_TOKENS
-            ),
+            _compressor(text, "compressor_state_idx", 4 * keys, C4_TOKENS, C4),
         ]
     if ratio == C128:
         return [
             window,
             _v4_latent(text, "mla_c128", tokens_per_entry=C128),
-            _compressor(text, "compressor_state", 2 * width, C128),
+            _compressor(text, "compressor_state", 2 * width, C128, C128),
         ]
     return [window]
 
@@ -152,13 +154,14 @@ def _v4_latent(
         kv_heads=1,
         k_dim=width,
         window=window,
+        block_size=V4_WINDOW_BLOCK if window else 0,
         tokens_per_entry=tokens_per_entry,
         fp8_entry_bytes=width - rope + scales + 2 * rope,
         replicated=True,
     )
 
 
-def _compressor(text: Keys, variant: str, elements: int, tokens: int) -> LayerSpec:
+def _compressor(text: Keys, variant: str, elements: int, tokens: int, ratio: int) -> LayerSpec:
     """Values and scores of the last ``tokens`` (vLLM's ``models/deepseek_v4/compressor.py``)."""
     return LayerSpec(
         kind="compressor",
@@ -167,6 +170,7 @@ def _compressor(text: Keys, variant: str, elements: int, tokens: int) -> LayerSp
         kv_heads=1,
         k_dim=elements,
         window=tokens,
+        block_size=V4_COMPRESSOR_BLOCKS[ratio],
         dtype="fp32",
         replicated=True,
     )

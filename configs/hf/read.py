@@ -11,6 +11,7 @@ from .drafts import draft_layers
 from .families import READERS
 from .images.read import read_vision
 from .keys import Keys, read_keys
+from .kv_dtype import kv_cache_dtype
 from .length import max_model_len
 from .reading import Reading, hidden_size
 from .sections import family_of, text_section
@@ -46,6 +47,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
     reading = READERS[family](text)
     _check_caches(text, reading)
     length, length_notes = max_model_len(text, family)
+    kv_dtype, dtype_notes = kv_cache_dtype(root, text, family)
     vision, vision_notes = read_vision(root, family)
     return ModelSpec(
         name=model_name(root),
@@ -61,8 +63,9 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         layers=_in_order(reading),
         shared_layers=tuple(sorted(reading.shared.items())),
         draft_layers=draft_layers(text, reading),
+        kv_cache_dtype=kv_dtype,
         vision=vision,
-        notes=(*notes, *reading.notes, *length_notes, *vision_notes),
+        notes=(*notes, *reading.notes, *length_notes, *dtype_notes, *vision_notes),
     )
 
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ...configs.cache_types import CacheType, kv_bytes_at
+from ...configs.cache_types import CacheType, kv_bytes
 from ...sim.card import AtLength, Deployment, ModelCard, Pages, PolicyCard, first_layers, rank_share
 from ..report import print_tables
 from .units import in_bytes, in_tokens
@@ -120,11 +120,13 @@ def _state(each: CacheType) -> str:
 
 
 def _needs(card: ModelCard) -> str:
-    sizes = kv_bytes_at(card.model, card.lengths)
-    each = ", ".join(f"{in_tokens(int(at))} {in_bytes(size)}" for at, size in sizes.items())
+    dtype = card.deployment.engine.config.kv_cache_dtype
+    dtype = card.model.kv_cache_dtype if dtype == "auto" else dtype
+    sizes = {tokens: kv_bytes(card.model, tokens, dtype) for tokens in card.lengths}
+    each = ", ".join(f"{in_tokens(at)} {in_bytes(size)}" for at, size in sizes.items())
     shared = len(card.model.shared_layers)
     text = f"; {shared} layers share another layer's cache" if shared else ""
-    return f"One request needs, bf16, all GPUs together: {each}{text}"
+    return f"One request needs, {dtype} cache, all GPUs together: {each}{text}"
 
 
 def _policies(policies: tuple[PolicyCard, ...]) -> tuple[Table, Table]:

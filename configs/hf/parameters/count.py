@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 from ...specs import MoESpec
 from ..keys import Keys
-from ..quantization import Quantization, read_quantization
+from ..quantization import read_quantization
 from .defaults import class_defaults
 from .drafts import prediction_layers
 from .experts import experts_of
 from .family import Family
 from .projectors import LAYOUTS, Layout, tower_tensors
+from .stored import Quantization
 from .table import FAMILIES
 from .tensors import Tensors, inside
 

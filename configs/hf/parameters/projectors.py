@@ -222,7 +222,6 @@ def molmo(_: Keys, text: Keys, __: Keys) -> list[Tensors]:
 OUTSIDE = {"model": "language_model.model", "head": "language_model"}
 """Checkpoints that keep a whole language model in one module."""
 PROJECTOR = "multi_modal_projector"
-QWEN_VL = Layout()
 GEMMA4 = Layout(tower="model.vision_tower", kind="gemma4_vision", joint=gemma4)
 LLAVA = Layout(
     **OUTSIDE, tower="vision_tower", kind="clip_vision_model", joint=two_layers(PROJECTOR)
@@ -233,10 +232,10 @@ STEP = Layout(tower="model.vision_model", kind="step3p5_vision", joint=step3, al
 LAYOUTS = {
     "qwen2_vl": Layout(model="model", tower="visual", kind="qwen2_vl_vision"),
     "qwen2_5_vl": Layout(model="model", tower="visual", kind="qwen2_5_vl_vision"),
-    "qwen3_vl": QWEN_VL,
-    "qwen3_vl_moe": QWEN_VL,
-    "qwen3_5": QWEN_VL,
-    "qwen3_5_moe": QWEN_VL,
+    "qwen3_vl": Layout(kind="qwen3_vl_vision"),
+    "qwen3_vl_moe": Layout(kind="qwen3_vl_moe_vision"),
+    "qwen3_5": Layout(kind="qwen3_5_vision"),
+    "qwen3_5_moe": Layout(kind="qwen3_5_moe_vision"),
     "glm4v": Layout(kind="glm4v_vision"),
     "glm4v_moe": Layout(kind="glm4v_moe_vision"),
     "glm46v": Layout(kind="glm4v_vision"),

@@ -1,0 +1,1 @@
+"""Models from their Hugging Face config.json."""

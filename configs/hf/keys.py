@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +33,7 @@ class Keys:
     def __contains__(self, name: str) -> bool:
         return self._data.get(name) is not None
 
-    def __iter__(self) -> "Iterable[str]":  # type: ignore[override]
+    def __iter__(self) -> Iterator[str]:
         return iter(self._data)
 
     def raw(self, name: str) -> Any:
@@ -78,7 +78,7 @@ class Keys:
         return float(value)
 
     def flag(self, *names: str, default: bool = False) -> bool:
-        """true or false."""
+        """True or false."""
         name = self._first(names)
         if name is None:
             return default

@@ -120,7 +120,7 @@ def _named(section: Keys) -> tuple[tuple[Names, Scheme], ...]:
     if layers is None:
         return ()
     entries: dict[str, list[str]] = {}
-    for name in layers:
+    for name in section.raw("quantized_layers"):
         each = layers.section(name)
         if each is not None:
             entries.setdefault(each.text("quant_algo") or "", []).append(name)
@@ -151,7 +151,7 @@ def _compressed(section: Keys, root: Keys, text: Keys) -> Quantization:
         return Quantization()
     default: Scheme | None = None
     named: list[tuple[Names, Scheme]] = []
-    for name in groups:
+    for name in section.raw("config_groups"):
         group = groups.section(name)
         weights = group.section("weights") if group is not None else None
         if group is None or weights is None:

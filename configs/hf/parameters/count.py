@@ -22,7 +22,7 @@ DRAFTS = ("Eagle", "DFlash", "DSpark", "Domino", "Draft", "Medusa")
 """Marks of draft models in the name of an architecture."""
 
 
-class UnknownParameters(Exception):
+class UnknownParametersError(Exception):
     """A family whose weights are not known."""
 
 
@@ -90,17 +90,15 @@ def list_tensors(root: Keys, text: Keys, family: str) -> list[Tensors]:
     """The weights that ``count_parameters`` adds up.
 
     Raises:
-        UnknownParameters: The family is not known.
+        UnknownParametersError: The family is not known.
     """
     if family not in FAMILIES:
-        raise UnknownParameters(family)
+        raise UnknownParametersError(family)
     text = class_defaults(text, family)
     return _tensors(root, text, FAMILIES[family], tied=_tied(root, text))[0]
 
 
-def _tensors(
-    root: Keys, text: Keys, family: Family, *, tied: bool
-) -> tuple[list[Tensors], str]:
+def _tensors(root: Keys, text: Keys, family: Family, *, tied: bool) -> tuple[list[Tensors], str]:
     layout = LAYOUTS.get(root.text("model_type") or "", PLAIN)
     place = layout.model or family.prefix
     body = family.body(text)
@@ -109,7 +107,8 @@ def _tensors(
         head = family.output(text)
         found += inside(layout.head, head) if layout.head else head
     if layout is PLAIN:
-        return found, "its vision tower" if root.section("vision_config") is not None else ""
+        towers = [kind for kind in ("vision", "audio") if f"{kind}_config" in root]
+        return found, " and ".join(f"its {kind} tower" for kind in towers)
     tower, missing = tower_tensors(root, text, layout)
     return [*found, *tower], missing
 
@@ -162,5 +161,3 @@ def _summed(
         notes=tuple(notes),
         estimated=any("estimated" in note for note in notes),
     )
-
-

@@ -45,6 +45,14 @@ QWEN2 = Family(mixer=QKV)
 QWEN3 = Family(mixer=NORMED)
 
 
+def serial_norms(text: Keys) -> list[Tensors]:
+    """A norm before the feed-forward layer, unless that runs beside attention (StableLM)."""
+    if text.flag("use_parallel_residual"):
+        return []
+    found = norms(["post_attention_layernorm"], hidden_of(text), bias=True)
+    return repeated("layers", range(layers_of(text)), found)
+
+
 def decilm(text: Keys) -> list[Tensors]:
     """Layers that each have a size of their own, or none (``DeciLMForCausalLM`` in vLLM)."""
     hidden, found = hidden_of(text), list[Tensors]()
@@ -78,9 +86,6 @@ def _halved(text: Keys) -> list[Tensors]:
 
 
 def _molmo(text: Keys) -> list[Tensors]:
-    mlp = Mlp(up=("ff_proj",), down="ff_out").sized(
-        hidden_of(text), text.integer("intermediate_size")
-    )
     inner = text.integer("intermediate_size") // 2
     mlp = Mlp(up=("ff_proj*2",), down="ff_out").sized(hidden_of(text), inner)
     return repeated("layers", range(layers_of(text)), mlp)
@@ -94,12 +99,10 @@ DENSE = {
     "internlm3": LLAMA,
     "granite": LLAMA,
     "cwm": LLAMA,
-    "helium": LLAMA,
+    "helium": Family(mixer=QKV_BY_FILE, mlp=Mlp(bias="mlp_bias")),
     "smollm3": LLAMA,
     "gemma": LLAMA,
-    "aria_text": LLAMA,
     "emu3_text_model": LLAMA,
-    "csm": LLAMA,
     "qwen2": QWEN2,
     "qwen2_vl": QWEN2,
     "qwen2_vl_text": QWEN2,
@@ -126,9 +129,9 @@ DENSE = {
     "gemma3_text": Family(mixer=NORMED, norms=GEMMA_NORMS),
     "glm": Family(mixer=QKV_BY_FILE, mlp=FUSED_MLP),
     "glm4": Family(mixer=QKV_BY_FILE, mlp=FUSED_MLP, norms=GLM_NORMS),
-    "glm4v_text": Family(mixer=QKV_BY_FILE, mlp=FUSED_MLP, norms=GLM_NORMS),
-    "glm4v": Family(mixer=QKV_BY_FILE, mlp=FUSED_MLP, norms=GLM_NORMS),
-    "glm46v_text": Family(mixer=QKV_BY_FILE, mlp=FUSED_MLP, norms=GLM_NORMS),
+    "glm4v_text": Family(mixer=QKV, mlp=FUSED_MLP, norms=GLM_NORMS),
+    "glm4v": Family(mixer=QKV, mlp=FUSED_MLP, norms=GLM_NORMS),
+    "glm46v_text": Family(mixer=QKV, mlp=FUSED_MLP, norms=GLM_NORMS),
     "phi3": PHI3,
     "phi3_v": PHI3,
     "phi4_multimodal": PHI3,
@@ -149,7 +152,12 @@ DENSE = {
         mlp=replace(PLAIN, bias="use_bias"),
         norm_bias=True,
     ),
-    "stablelm": Family(mixer=Attention(qkv_bias="use_qkv_bias"), norm_bias=True),
+    "stablelm": Family(
+        mixer=Attention(qkv_bias="use_qkv_bias", qk_norm="all", qk_norm_if="qk_layernorm"),
+        norms=("input_layernorm",),
+        norm_bias=True,
+        extras=serial_norms,
+    ),
     "ernie4_5": Family(
         mixer=Attention(qkv_bias="use_bias", o_bias="use_bias"), mlp=Mlp(bias="use_bias")
     ),

@@ -66,6 +66,10 @@ def _regular(text: Keys, layers: int) -> range:
     return range(first, layers, text.integer("moe_layer_freq", default=1))
 
 
+GATED = Mlp(path="experts.0", part="experts")
+"""An expert with a gate; the first stands for all."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experts:
     """A layer of routed experts with its router and the experts that always serve.
@@ -87,7 +91,7 @@ class Experts:
     """
 
     path: str = "mlp"
-    expert: Mlp = Mlp(path="experts.0", part="experts")
+    expert: Mlp = GATED
     bias: Flag = False
     inner: tuple[str, ...] = INNER
     router: str = "gate"
@@ -117,9 +121,7 @@ class Experts:
         router = linear("mlp", self.router, experts, hidden, bias=on(text, self.router_bias))
         routed += [replace(tensor, linear=False) for tensor in router]
         if self.correction:
-            routed.append(
-                Tensors("mlp", self.correction, (experts,), dtype="fp32", buffer=True)
-            )
+            routed.append(Tensors("mlp", self.correction, (experts,), dtype="fp32", buffer=True))
         if width != hidden:
             routed += linear("mlp", self.latent_names[0], width, hidden)
             routed += linear("mlp", self.latent_names[1], hidden, width)

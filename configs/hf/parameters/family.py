@@ -13,6 +13,9 @@ Build = Callable[[Keys], list[Tensors]]
 """Makes weights from the section of the language model."""
 
 
+GATED = Mlp()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """What the language models of one ``model_type`` consist of.
@@ -35,7 +38,7 @@ class Family:
     """
 
     mixer: Attention | Latent | Build
-    mlp: Mlp | None = Mlp()
+    mlp: Mlp | None = GATED
     experts: Experts | None = None
     feeds: Build | None = None
     norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
@@ -100,6 +103,3 @@ def by_kind(kinds: Callable[[Keys], list[str]], **blocks: Build) -> Build:
         return found
 
     return build
-
-
-

@@ -28,14 +28,10 @@ def full_layers(text: Keys) -> list[int]:
             "sliding_attention" if (layer + 1) % every else "full_attention"
             for layer in range(layers)
         ]
-    return [
-        layer for layer, kind in enumerate(kinds[:layers]) if kind == "full_attention"
-    ]
+    return [layer for layer, kind in enumerate(kinds[:layers]) if kind == "full_attention"]
 
 
-def _attention(
-    layers: Iterable[int], own: Iterable[int], tensors: list[Tensors]
-) -> list[Tensors]:
+def _attention(layers: Iterable[int], own: Iterable[int], tensors: list[Tensors]) -> list[Tensors]:
     """Attention of some layers, of which only some have keys and values."""
     keys = [each for each in tensors if each.path.split(".")[1][0] in "kv"]
     rest = [each for each in tensors if each not in keys]
@@ -49,12 +45,9 @@ def gemma4_mixers(text: Keys) -> list[Tensors]:
     sliding = [layer for layer in range(layers_of(text)) if layer not in full]
     heads, kv_heads = heads_of(text), kv_heads_of(text)
     same = text.flag("attention_k_eq_v")
-    if same:
-        full_kv = text.optional_integer("num_global_key_value_heads") or kv_heads
-    else:
-        full_kv = kv_heads
+    fewer = text.optional_integer("num_global_key_value_heads") if same else None
     dim = text.optional_integer("global_head_dim") or head_dim_of(text)
-    wide = NORMED.sized(text, heads, full_kv, dim)
+    wide = NORMED.sized(text, heads, fewer or kv_heads, dim)
     if same:
         wide = [tensor for tensor in wide if "v_proj" not in tensor.path]
     own = owners(text)
@@ -83,7 +76,7 @@ def _gemma4_experts(text: Keys, hidden: int) -> list[Tensors]:
         inner=("moe_intermediate_size", "expert_intermediate_size"), router="proj"
     ).tensors(text)
     found = [
-        replace(each, path=each.path.replace("mlp.", "router." if "proj" == each.path[4:] else ""))
+        replace(each, path=each.path.replace("mlp.", "router." if each.path[4:] == "proj" else ""))
         for each in experts
     ]
     found.append(vector("mlp", "router.scale", hidden))

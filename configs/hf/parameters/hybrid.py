@@ -107,8 +107,8 @@ def nemotron_blocks(text: Keys) -> list[Tensors]:
     """One mixer, MLP or layer of experts in each block (``NemotronHBlock``)."""
     blocks = by_kind(
         nemotron_kinds,
-        mamba=Mamba2(path="mixer", inner="heads").tensors,
-        attention=replace(BIASED, path="mixer").tensors,
+        mamba=Mamba2(path="mixer", inner="heads", bias="use_bias").tensors,
+        attention=Attention(path="mixer").tensors,
         mlp=Mlp(path="mixer", up=("up_proj",), bias="mlp_bias").tensors,
         moe=NEMOTRON_EXPERTS.tensors,
     )
@@ -174,7 +174,7 @@ def kimi_mixers(text: Keys) -> list[Tensors]:
     heads, dim = config.integer("num_heads"), config.integer("head_dim")
     full = DeltaAttention(full_gate=config.flag("use_full_rank_gate"))
     kda = full.sized(text, heads, dim, config.integer("short_conv_kernel_size"))
-    mla = Latent(bias=False, gate="all", gate_if="mla_use_output_gate").tensors(text)
+    mla = Latent(gate="all", gate_if="mla_use_output_gate").tensors(text)
     linears = [number - 1 for number in config.integers("kda_layers") or []]
     others = [layer for layer in range(layers_of(text)) if layer not in linears]
     return [*repeated("layers", linears, kda), *repeated("layers", others, mla)]
@@ -184,10 +184,14 @@ def _kimi_by_kind(text: Keys) -> list[Tensors]:
     """The same in the keys of the class of transformers."""
     heads, dim = text.integer("linear_num_heads"), text.integer("linear_head_dim")
     kernel = text.integer("linear_conv_kernel_dim")
+
+    def kda(text: Keys) -> list[Tensors]:
+        return DeltaAttention().sized(text, heads, dim, kernel)
+
     return by_kind(
         layer_kinds,
-        linear_attention=lambda text: DeltaAttention().sized(text, heads, dim, kernel),
-        full_attention=Latent(bias=False).tensors,
+        linear_attention=kda,
+        full_attention=Latent().tensors,
     )(text)
 
 
@@ -232,7 +236,7 @@ def bailing_mixers(text: Keys) -> list[Tensors]:
         if (kinds[layer] == "full_attention" if kinds else (layer + 1) % group == 0)
     ]
     linears = [layer for layer in layers if layer not in full]
-    mla = Latent(bias=False, gate="head").tensors(text)
+    mla = Latent(gate="head").tensors(text)
     return [
         *repeated("layers", linears, kda.sized(text, heads_of(text), dim, kernel)),
         *repeated("layers", full, mla),
@@ -324,7 +328,7 @@ HYBRID = {
         mixer=lambda text: repeated(
             "layers",
             range(layers_of(text)),
-            [*BIASED.tensors(text), *Mamba2(normed="mamba_rms_norm").tensors(text)],
+            [*BIASED.tensors(text), *Mamba2(normed="mamba_rms_norm", out_bias="projectors_bias").tensors(text)],
         ),
         mlp=replace(FEED_FORWARD, bias="mlp_bias"),
         norms=JAMBA_NORMS,
@@ -350,7 +354,7 @@ HYBRID = {
     "mamba2": replace(
         MAMBA,
         mixer=lambda text: repeated(
-            "layers", range(layers_of(text)), Mamba2(path="mixer").tensors(text)
+            "layers", range(layers_of(text)), Mamba2(path="mixer", bias="use_bias").tensors(text)
         ),
     ),
     "kimi_linear": Family(mixer=kimi_mixers, experts=KIMI_EXPERTS, extras=kimi_residuals),
@@ -395,4 +399,3 @@ HYBRID = {
     ),
 }
 """Families by ``model_type``."""
-

@@ -5,7 +5,7 @@ their own).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..keys import Keys
 from .audio import gemma4_audio
@@ -94,6 +94,25 @@ def one_layer(path: str, *, bias: bool) -> Joint:
         return linear("vision", path, hidden_of(text), width, bias=bias)
 
     return build
+
+
+def shuffled(path: str) -> Joint:
+    """One linear layer from several patches at once (``Idefics3Connector``)."""
+
+    def build(root: Keys, text: Keys, vision: Keys) -> list[Tensors]:
+        width = vision.integer("hidden_size") * root.integer("scale_factor", default=2) ** 2
+        return linear("vision", path, hidden_of(text), width)
+
+    return build
+
+
+def cohere2(root: Keys, text: Keys, vision: Keys) -> list[Tensors]:
+    """``Cohere2VisionMultiModalProjector``, which is gated."""
+    width = vision.integer("hidden_size") * root.integer("downsample_factor", default=2) ** 2
+    inner = root.integer("alignment_intermediate_size", default=36864)
+    found = linear("vision", "linear_1", inner, width, bias=True)
+    found += linear("vision", "linear_2", hidden_of(text), inner // 2, bias=True)
+    return inside("model.multi_modal_projector", found)
 
 
 def mllama(_: Keys, text: Keys, vision: Keys) -> list[Tensors]:
@@ -219,14 +238,20 @@ def molmo(_: Keys, text: Keys, __: Keys) -> list[Tensors]:
     ]
 
 
-OUTSIDE = {"model": "language_model.model", "head": "language_model"}
-"""Checkpoints that keep a whole language model in one module."""
+OUTSIDE = Layout(model="language_model.model", head="language_model", tower="vision_tower")
+"""A checkpoint that keeps a whole language model in one module."""
 PROJECTOR = "multi_modal_projector"
 GEMMA4 = Layout(tower="model.vision_tower", kind="gemma4_vision", joint=gemma4)
-LLAVA = Layout(
-    **OUTSIDE, tower="vision_tower", kind="clip_vision_model", joint=two_layers(PROJECTOR)
+LLAVA = replace(
+    OUTSIDE, tower="vision_tower", kind="clip_vision_model", joint=two_layers(PROJECTOR)
 )
-KIMI = Layout(**OUTSIDE, tower="vision_tower", kind="kimi_k25_vision", joint=kimi)
+KIMI = replace(OUTSIDE, tower="vision_tower", kind="kimi_k25_vision", joint=kimi)
+IDEFICS = Layout(
+    model="model.text_model",
+    tower="model.vision_model",
+    kind="idefics3_vision",
+    joint=shuffled("model.connector.modality_projection.proj"),
+)
 STEP = Layout(tower="model.vision_model", kind="step3p5_vision", joint=step3, always=True)
 
 LAYOUTS = {
@@ -239,53 +264,54 @@ LAYOUTS = {
     "glm4v": Layout(kind="glm4v_vision"),
     "glm4v_moe": Layout(kind="glm4v_moe_vision"),
     "glm46v": Layout(kind="glm4v_vision"),
-    "gemma3": Layout(
-        **OUTSIDE, tower="vision_tower", kind="siglip_vision_model", joint=gemma3
-    ),
+    "gemma3": replace(OUTSIDE, tower="vision_tower", kind="siglip_vision_model", joint=gemma3),
     "gemma3n": Layout(missing="its vision tower (MobileNet-V5) and its audio tower"),
     "gemma4": GEMMA4,
-    "paligemma": Layout(
-        **OUTSIDE,
+    "paligemma": replace(
+        OUTSIDE,
         tower="vision_tower",
         kind="siglip_vision_model",
         joint=one_layer(f"{PROJECTOR}.linear", bias=True),
     ),
-    "llama4": Layout(
-        **OUTSIDE,
+    "llama4": replace(
+        OUTSIDE,
         tower="vision_model",
         kind="llama4_vision_model",
         joint=one_layer(f"{PROJECTOR}.linear_1", bias=False),
         always=True,
     ),
-    "mllama": Layout(
-        **OUTSIDE, tower="vision_model", kind="mllama_vision_model", joint=mllama, always=True
+    "mllama": replace(
+        OUTSIDE, tower="vision_model", kind="mllama_vision_model", joint=mllama, always=True
     ),
     "llava": LLAVA,
     "vipllava": LLAVA,
-    "llava_next": Layout(
-        **OUTSIDE,
+    "llava_next": replace(
+        OUTSIDE,
         tower="vision_tower",
         kind="clip_vision_model",
         joint=newline(two_layers(PROJECTOR)),
     ),
-    "llava_onevision": Layout(
-        **OUTSIDE,
+    "llava_onevision": replace(
+        OUTSIDE,
         tower="vision_tower",
         kind="siglip_vision_model",
         joint=newline(two_layers(PROJECTOR)),
     ),
-    "mistral3": Layout(**OUTSIDE, tower="vision_tower", kind="pixtral", joint=mistral3),
-    "ministral3": Layout(**OUTSIDE, tower="vision_tower", kind="pixtral", joint=mistral3),
+    "mistral3": replace(OUTSIDE, tower="vision_tower", kind="pixtral", joint=mistral3),
+    "ministral3": replace(OUTSIDE, tower="vision_tower", kind="pixtral", joint=mistral3),
     "lfm2_vl": Layout(tower="model.vision_tower", kind="siglip2_vision_model", joint=lfm2),
     "kimi_k25": KIMI,
     "kimi_k3": KIMI,
     "kimi_vl": KIMI,
-    "internvl_chat": Layout(**OUTSIDE, tower="vision_model", kind="intern_vit_6b", joint=intern),
+    "internvl_chat": replace(OUTSIDE, tower="vision_model", kind="intern_vit_6b", joint=intern),
     "internvl": Layout(
         tower="model.vision_tower", kind="internvl_vision", joint=intern, always=True
     ),
-    "minimax_m3_vl": Layout(
-        **OUTSIDE, tower="vision_tower", kind="minimax_m3_vl_vision", joint=minimax
+    "idefics3": IDEFICS,
+    "smolvlm": IDEFICS,
+    "cohere2_vision": Layout(tower="model.vision_tower", kind="siglip_vision_model", joint=cohere2),
+    "minimax_m3_vl": replace(
+        OUTSIDE, tower="vision_tower", kind="minimax_m3_vl_vision", joint=minimax
     ),
     "step3p7": STEP,
     "minicpmv": Layout(

@@ -113,9 +113,12 @@ def mimo_mixers(text: Keys) -> list[Tensors]:
     full = [layer for layer, windowed in enumerate(pattern) if not windowed]
     windowed = [layer for layer, flag in enumerate(pattern) if flag]
     dim, v_dim = head_dim_of(text), text.integer("v_head_dim")
-    own = Attention(sinks=text.flag("add_full_attention_sink_bias"))
+    own = Attention(
+        qkv_bias="attention_bias", sinks=text.flag("add_full_attention_sink_bias")
+    )
     found = own.sized(text, heads_of(text), kv_heads_of(text), dim, v_dim)
-    swa = Attention(sinks=text.flag("add_swa_attention_sink_bias", default=True)).sized(
+    sinks = text.flag("add_swa_attention_sink_bias", default=True)
+    swa = Attention(qkv_bias="attention_bias", sinks=sinks).sized(
         text,
         text.integer("swa_num_attention_heads"),
         text.integer("swa_num_key_value_heads"),
@@ -166,7 +169,7 @@ def v4_experts(text: Keys) -> list[Tensors]:
     """Experts of DeepSeek-V4; the first layers choose them by a table of token ids."""
     layers = range(layers_of(text))
     expert = Mlp(path="experts.0", up=("w1", "w3"), down="w2", part="experts")
-    shared = Experts(path="ffn", expert=expert, shared="shared_experts", shared_up=("w1", "w3"))
+    shared = Experts(path="ffn", expert=expert, shared="shared_experts", shared_up=("w1", "w3"), shared_times=1)
     hashed = min(text.integer("num_hash_layers", default=0, least=0), len(layers))
     vocabulary, top_k = text.integer("vocab_size"), text.integer("num_experts_per_tok")
     table = Tensors("mlp", "ffn.gate.tid2eid", (vocabulary, top_k), dtype="int64", buffer=True)
@@ -210,7 +213,7 @@ SPARSE = {
     "glm4v_moe": Family(mixer=replace(GLM_MOE, qk_norm=""), experts=SHARED),
     "dots1": Family(mixer=NORMED, experts=SHARED),
     "exaone_moe": Family(mixer=replace(NORMED, qkv_bias=False, o_bias=False), experts=SHARED),
-    "solar_open": Family(mixer=BIASED, experts=SHARED),
+    "solar_open": Family(mixer=Attention(qkv_bias="attention_bias"), experts=SHARED),
     "hy_v3": Family(mixer=NORMED, experts=replace(SHARED, correction="expert_bias")),
     "laguna": Family(
         mixer=replace(NORMED, gate="head", gate_name="g_proj"),
@@ -246,7 +249,7 @@ SPARSE = {
     "granitemoe": Family(mixer=BIASED, feeds=granite_feeds),
     "granitemoeshared": Family(mixer=BIASED, feeds=granite_feeds),
     "afmoe": Family(
-        mixer=Attention(qk_norm="head", gate="all"),
+        mixer=replace(NORMED, gate="all"),
         experts=replace(SHARED, router="router.gate", correction=""),
         norms=(
             "input_layernorm",
@@ -289,7 +292,7 @@ SPARSE = {
     "deepseek_v32": Family(mixer=sparse_latent, experts=SHARED),
     "glm_moe_dsa": Family(mixer=sparse_latent, experts=SHARED),
     "youtu": Family(mixer=Latent()),
-    "minicpm3": Family(mixer=Latent()),
+    "minicpm3": Family(mixer=Latent(), mlp=Mlp(bias="mlp_bias")),
     "longcat_flash": Family(mixer=double_latent, feeds=longcat_feeds, norms=()),
     "deepseek_v4": Family(
         mixer=compressed,

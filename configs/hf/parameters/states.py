@@ -57,11 +57,15 @@ class Mamba2:
     Attributes:
         inner: Whether the features are those of its ``heads``, or the width ``expand``-ed.
         normed: Whether its output is normed.
+        bias: Key for biases of the projections.
+        out_bias: Key for that of the output where it has one of its own.
     """
 
     path: str = "mamba"
     inner: Literal["heads", "expand"] = "expand"
     normed: Flag = True
+    bias: str = "mamba_proj_bias"
+    out_bias: str = ""
 
     def tensors(self, text: Keys) -> list[Tensors]:
         """Weights of one layer."""
@@ -72,14 +76,15 @@ class Mamba2:
         state = text.integer("mamba_d_state", "ssm_state_size", "state_size")
         kernel = text.integer("mamba_d_conv", "conv_kernel")
         channels = inner + 2 * groups * state
-        bias = text.flag("mamba_proj_bias", "use_bias", "add_bias_linear")
+        bias = text.flag(self.bias, "add_bias_linear")
         found = [vector("state", name, heads) for name in ("dt_bias", "A_log", "D")]
         conv_bias = text.flag("mamba_conv_bias", "use_conv_bias", default=True)
         found += _convolution("conv1d", channels, kernel, bias=conv_bias)
         found += linear("state", "in_proj", inner + channels + heads, hidden, bias=bias)
         if on(text, self.normed):
             found += norm("norm", inner)
-        found += linear("state", "out_proj", hidden, inner, bias=bias)
+        out_bias = text.flag(self.out_bias) if self.out_bias else bias
+        found += linear("state", "out_proj", hidden, inner, bias=out_bias)
         return inside(self.path, found)
 
     def _inner(self, text: Keys, heads: int) -> int:
@@ -174,7 +179,9 @@ def recurrent_unit(text: Keys) -> list[Tensors]:
     found += _convolution("conv_1d", width, text.integer("conv1d_width"), bias=True)
     found.append(vector("state", "rg_lru.recurrent_param", width))
     for name in ("input_gate", "recurrent_gate"):
-        found.append(vector("state", f"rg_lru.{name}_weight", heads, width // heads, width // heads))
+        found.append(
+            vector("state", f"rg_lru.{name}_weight", heads, width // heads, width // heads)
+        )
         found.append(vector("state", f"rg_lru.{name}_bias", heads, width // heads))
     return inside("temporal_block", found)
 

@@ -98,6 +98,9 @@ def _ends(path: str) -> list[str]:
     return found
 
 
+NO_NAMES = Names(())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Quantization:
     """What a file says of its weights.
@@ -114,7 +117,7 @@ class Quantization:
     dtype: str = "bf16"
     default: Scheme | None = None
     parts: frozenset[Part] = frozenset({"attention", "state", "mlp", "experts", "vision"})
-    ignored: Names = Names(())
+    ignored: Names = NO_NAMES
     named: tuple[tuple[Names, Scheme], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -152,5 +155,3 @@ class Quantization:
         if self.default is None or part not in self.parts or path in self.ignored:
             return None
         return self.default
-
-

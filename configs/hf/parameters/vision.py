@@ -15,6 +15,10 @@ Tower = Callable[[Keys], list[Tensors]]
 """Makes the weights of a tower from its section."""
 
 
+PLAIN = Mlp(up=("fc1",), down="fc2")
+"""Two layers without a gate."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """A layer of a vision transformer.
@@ -33,7 +37,7 @@ class Block:
     out_bias: bool = True
     norms: tuple[str, ...] = ("layer_norm1", "layer_norm2")
     norm_bias: bool = True
-    mlp: Mlp = Mlp(up=("fc1",), down="fc2")
+    mlp: Mlp = PLAIN
     mlp_bias: bool = True
     scales: tuple[str, ...] = ()
 
@@ -53,9 +57,7 @@ class Block:
 
 
 SIGLIP = Block()
-QWEN = Block(
-    attention="attn", qkv=("qkv",), out="proj", norms=("norm1", "norm2")
-)
+QWEN = Block(attention="attn", qkv=("qkv",), out="proj", norms=("norm1", "norm2"))
 
 
 def patches(vision: Keys, name: str, *extra: int, bias: bool) -> list[Tensors]:
@@ -250,9 +252,7 @@ def internvl(vision: Keys) -> list[Tensors]:
 def llama4(vision: Keys) -> list[Tensors]:
     """``Llama4VisionModel``."""
     hidden, out = _hidden(vision), vision.integer("projector_output_dim")
-    block = Block(
-        out="o_proj", norms=("input_layernorm", "post_attention_layernorm")
-    )
+    block = Block(out="o_proj", norms=("input_layernorm", "post_attention_layernorm"))
     patch = 3 * vision.integer("patch_size") ** 2
     found = [vector("vision", "class_embedding", hidden)]
     found.append(vector("vision", "positional_embedding_vlm", _grid(vision) + 1, hidden))
@@ -376,9 +376,7 @@ def gemma4(vision: Keys) -> list[Tensors]:
 def step3(vision: Keys) -> list[Tensors]:
     """``Step3p7VisionModel``, with its two convolutions that halve the picture."""
     hidden = _hidden(vision)
-    block = Block(
-        norms=("layernorm_before", "layernorm_after"), scales=("lambda_1", "lambda_2")
-    )
+    block = Block(norms=("layernorm_before", "layernorm_after"), scales=("lambda_1", "lambda_2"))
     found = patches(vision, "embeddings.patch_embedding", bias=False)
     found.append(vector("vision", "embeddings.position_embedding", _grid(vision), hidden))
     found += norm("pre_layernorm", hidden, bias=True)
@@ -396,6 +394,8 @@ TOWERS: dict[str, Tower] = {
     "siglip_vision_model": siglip,
     "siglip2_vision_model": siglip,
     "siglip_headless": siglip,
+    "idefics3_vision": siglip,
+    "smolvlm_vision": siglip,
     "clip_vision_model": clip,
     "minimax_m3_vl_vision": minimax,
     "qwen2_vl_vision": qwen2,

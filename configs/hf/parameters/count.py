@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ...errors import ConfigError
 from ...specs import MoESpec
 from ..keys import Keys
 from ..quantization import read_quantization
@@ -9,6 +10,7 @@ from .defaults import class_defaults
 from .drafts import prediction_layers
 from .experts import experts_of
 from .family import Family
+from .older import UNSURE
 from .projectors import LAYOUTS, Layout, tower_tensors
 from .stored import Quantization
 from .table import FAMILIES
@@ -64,16 +66,25 @@ def count_parameters(root: Keys, text: Keys, family: str) -> Parameters:
     Raises:
         ConfigError: A size that is needed is missing or makes no sense.
     """
-    notes: list[str] = []
+    if family in FAMILIES:
+        notes = [UNSURE[family]] if family in UNSURE else []
+        return _counted(root, text, family, notes)
+    shape = _nearest(text)
+    note = f"The weights of family {family!r} are not known: parameters are estimated as if it were"
     try:
-        known, shape = FAMILIES[family], family
-    except KeyError:
-        shape = _nearest(text)
-        known = FAMILIES[shape]
-        notes.append(
-            f"The weights of family {family!r} are not known: parameters are estimated as if it"
-            f" were {shape!r}."
-        )
+        return _counted(root, text, shape, [f"{note} {shape!r}."])
+    except ConfigError as error:
+        return _nothing(f"Nothing is estimated of family {family!r}, which is not known: {error}")
+
+
+def _nothing(note: str) -> Parameters:
+    return Parameters(
+        total=0, active=0, weight_bytes=0, weight_dtype="bf16", notes=(note,), estimated=True
+    )
+
+
+def _counted(root: Keys, text: Keys, shape: str, notes: list[str]) -> Parameters:
+    known = FAMILIES[shape]
     notes += _draft_notes(root)
     text = class_defaults(text, shape)
     tied = _tied(root, text)

@@ -46,6 +46,8 @@ axk1: vocab_size=163840 hidden_size=7168 intermediate_size=18432 moe_intermediat
     num_hidden_layers=61 num_attention_heads=64 num_key_value_heads=64 n_shared_experts=1
     n_routed_experts=192 kv_lora_rank=512 q_lora_rank=1536 qk_rope_head_dim=64 v_head_dim=128
     qk_nope_head_dim=128 num_experts_per_tok=8 tie_word_embeddings=false
+baichuan: tie_word_embeddings=false
+baichuan_m1: tie_word_embeddings=false
 bailing_hybrid: vocab_size=157184 hidden_size=2560 intermediate_size=6144
     moe_intermediate_size=768 num_hidden_layers=42 num_attention_heads=32 num_key_value_heads=32
     n_shared_experts=1 kv_lora_rank=512 qk_rope_head_dim=64 v_head_dim=128 qk_nope_head_dim=128
@@ -55,6 +57,7 @@ bamba: vocab_size=128000 tie_word_embeddings=false hidden_size=4096 intermediate
     num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8 mamba_n_heads=128
     mamba_d_head="auto" mamba_n_groups=1 mamba_d_state=256 mamba_d_conv=4 mamba_expand=2
     mamba_conv_bias=true
+bloom: vocab_size=250880 hidden_size=64 n_layer=2 n_head=8 tie_word_embeddings=true
 chatglm: tie_word_embeddings=false
 clip_vision_model: hidden_size=768 intermediate_size=3072 num_hidden_layers=12
     num_attention_heads=12 num_channels=3 image_size=224 patch_size=32
@@ -103,6 +106,8 @@ exaone_moe: vocab_size=102400 hidden_size=4096 intermediate_size=16384 num_hidde
     num_attention_heads=32 num_key_value_heads=32 tie_word_embeddings=false
     sliding_window_pattern=4 first_k_dense_replace=1 moe_intermediate_size=1024 num_experts=64
     num_experts_per_tok=8 num_shared_experts=1
+falcon: vocab_size=65024 hidden_size=4544 num_hidden_layers=32 num_attention_heads=71
+    multi_query=true parallel_attn=true tie_word_embeddings=true
 falcon_h1: vocab_size=128000 tie_word_embeddings=false hidden_size=4096 intermediate_size=14336
     num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8 mamba_d_ssm=1024
     mamba_n_heads=128 mamba_d_head="auto" mamba_n_groups=1 mamba_d_state=256 mamba_d_conv=4
@@ -172,6 +177,7 @@ gpt_neox: vocab_size=50432 hidden_size=6144 num_hidden_layers=44 num_attention_h
 gpt_oss: num_hidden_layers=36 num_local_experts=128 vocab_size=201088 hidden_size=2880
     intermediate_size=2880 head_dim=64 num_attention_heads=64 num_key_value_heads=8
     tie_word_embeddings=false num_experts_per_tok=4 attention_bias=true
+gptj: vocab_size=50400 n_positions=2048 n_embd=4096 n_layer=28 n_head=16 tie_word_embeddings=false
 granite: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
     num_attention_heads=32 tie_word_embeddings=false
 granitemoe: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
@@ -192,6 +198,7 @@ hunyuan_v1_moe: vocab_size=290943 hidden_size=4096 intermediate_size=11008 num_h
 hy_v3: vocab_size=120832 hidden_size=4096 intermediate_size=13312 num_hidden_layers=80
     num_attention_heads=64 num_key_value_heads=8 head_dim=128 tie_word_embeddings=false
     num_experts=192 num_experts_per_tok=8 num_shared_experts=1 moe_intermediate_size=1536
+hymba: tie_word_embeddings=true
 hyperclovax: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
     num_attention_heads=32 tie_word_embeddings=false
 idefics3_vision: hidden_size=1152 intermediate_size=3072 num_hidden_layers=12
@@ -253,6 +260,7 @@ mimo_v2_flash: vocab_size=152576 hidden_size=4096 intermediate_size=16384 num_hi
     num_attention_heads=64 num_key_value_heads=4 tie_word_embeddings=false
     moe_intermediate_size=2048 num_experts_per_tok=8 n_routed_experts=256 head_dim=192
     v_head_dim=128 swa_num_attention_heads=64 swa_num_key_value_heads=8
+minicpm: tie_word_embeddings=true
 minicpm3: vocab_size=73448 hidden_size=2560 intermediate_size=6400 num_hidden_layers=62
     num_attention_heads=40 num_key_value_heads=40 tie_word_embeddings=true kv_lora_rank=256
     q_lora_rank=768 qk_nope_head_dim=64 qk_rope_head_dim=32
@@ -312,6 +320,8 @@ olmo3: vocab_size=50304 hidden_size=4096 intermediate_size=11008 num_hidden_laye
     num_attention_heads=32 tie_word_embeddings=false
 olmoe: vocab_size=50304 hidden_size=2048 intermediate_size=2048 num_hidden_layers=16
     num_attention_heads=16 tie_word_embeddings=false num_experts_per_tok=8 num_experts=64
+opt: vocab_size=50272 hidden_size=768 num_hidden_layers=12 ffn_dim=3072 num_attention_heads=12
+    enable_bias=true tie_word_embeddings=true
 phi: vocab_size=51200 hidden_size=2048 intermediate_size=8192 num_hidden_layers=24
     num_attention_heads=32 tie_word_embeddings=false
 phi3: vocab_size=32064 hidden_size=3072 intermediate_size=8192 num_hidden_layers=32

@@ -10,8 +10,8 @@ from .defaults import class_defaults
 from .drafts import prediction_layers
 from .experts import experts_of
 from .family import Family
+from .layouts import LAYOUTS, Layout, tower_tensors
 from .older import UNSURE
-from .projectors import LAYOUTS, Layout, tower_tensors
 from .stored import Quantization
 from .table import FAMILIES
 from .tensors import Tensors, inside

@@ -68,6 +68,7 @@ def _regular(text: Keys, layers: int) -> range:
 
 GATED = Mlp(path="experts.0", part="experts")
 """An expert with a gate; the first stands for all."""
+SHARED = Mlp()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,7 @@ class Experts:
         correction: Stored numbers that balance the experts, of this name; not parameters.
         shared: Experts that always serve, in this module; their size is ``shared_inner`` keys, or
             as many times a routed expert as ``shared_count`` keys say.
+        shared_as: Names of their matrices.
         shared_gate: One number that gates them.
         latent: Key for the width that experts work in where it is not the model's.
         latent_names: Matrices into that width and back.
@@ -102,7 +104,7 @@ class Experts:
     shared_count: tuple[str, ...] = ("n_shared_experts", "num_shared_experts")
     shared_times: int | None = None
     shared_gate: str = ""
-    shared_up: tuple[str, ...] = ("gate_proj", "up_proj")
+    shared_as: Mlp = SHARED
     latent: str = ""
     latent_names: tuple[str, str] = ("", "")
     latent_norm: str = ""
@@ -141,5 +143,5 @@ class Experts:
             size = inner * times
         if not size:
             return []
-        found = Mlp(path=self.shared, up=self.shared_up).sized(hidden, size)
+        found = replace(self.shared_as, path=self.shared).sized(hidden, size)
         return [*found, *(linear("mlp", self.shared_gate, 1, hidden) if self.shared_gate else [])]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ..keys import Keys
 from .blocks import Attention, Mlp, head_dim_of, heads_of, hidden_of, layers_of
 from .dense import BIASED, NORMED
 from .experts import Experts
@@ -33,7 +34,7 @@ from .states import (
     rwkv5,
     short_convolution,
 )
-from .tensors import norm, repeated
+from .tensors import Tensors, norm, repeated
 
 JAMBA_NORMS = ("input_layernorm", "pre_ff_layernorm")
 
@@ -91,6 +92,7 @@ LFM2 = Family(
 )
 
 
+FALCON_MAMBA = Mamba2(normed="mamba_rms_norm", out_bias="projectors_bias")
 MAMBA = Family(
     mixer=lambda text: repeated("layers", range(layers_of(text)), Mamba1().tensors(text)),
     mlp=None,
@@ -99,6 +101,12 @@ MAMBA = Family(
     final="norm_f",
     prefix="backbone",
 )
+
+
+def mamba2(text: Keys) -> list[Tensors]:
+    """Mamba-2 in every layer."""
+    block = Mamba2(path="mixer", bias="use_bias").tensors(text)
+    return repeated("layers", range(layers_of(text)), block)
 
 
 HYBRID = {
@@ -133,7 +141,7 @@ HYBRID = {
             range(layers_of(text)),
             [
                 *BIASED.tensors(text),
-                *Mamba2(normed="mamba_rms_norm", out_bias="projectors_bias").tensors(text),
+                *FALCON_MAMBA.tensors(text),
             ],
         ),
         mlp=replace(FEED_FORWARD, bias="mlp_bias"),
@@ -159,9 +167,7 @@ HYBRID = {
     "falcon_mamba": MAMBA,
     "mamba2": replace(
         MAMBA,
-        mixer=lambda text: repeated(
-            "layers", range(layers_of(text)), Mamba2(path="mixer", bias="use_bias").tensors(text)
-        ),
+        mixer=mamba2,
     ),
     "kimi_linear": Family(mixer=kimi_mixers, experts=KIMI_EXPERTS, extras=kimi_residuals),
     "bailing_hybrid": Family(mixer=bailing_mixers, experts=SHARED),

@@ -31,7 +31,7 @@ NEMOTRON_EXPERTS = Experts(
     correction="gate.e_score_correction_bias",
     shared="shared_experts",
     shared_inner=("moe_shared_expert_intermediate_size",),
-    shared_up=("up_proj",),
+    shared_as=Mlp(up=("up_proj",)),
     latent="moe_latent_size",
     latent_names=("fc1_latent_proj", "fc2_latent_proj"),
 )

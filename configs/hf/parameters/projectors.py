@@ -10,7 +10,7 @@ from ..keys import Keys
 from .audio import gemma4_audio
 from .blocks import hidden_of
 from .tensors import Tensors, inside, linear, norm, repeated, vector
-from .vision import SIGLIP, TOWERS
+from .vision import SIGLIP, clip
 
 Joint = Callable[[Keys, Keys, Keys], list[Tensors]]
 """Makes a projector from the file, its language model and its tower; paths begin at the top."""
@@ -181,7 +181,7 @@ def phi3_vision(_: Keys, text: Keys, __: Keys) -> list[Tensors]:
     path, hidden, width = "model.vision_embed_tokens", hidden_of(text), 1024
     sizes = {"hidden_size": width, "intermediate_size": 4096, "num_hidden_layers": 24}
     sizes |= {"image_size": 336, "patch_size": 14}
-    tower = TOWERS["clip_vision_model"](Keys(sizes, file=text.file))
+    tower = clip(Keys(sizes, file=text.file))
     found = inside("img_processor", tower)
     found += linear("vision", "img_projection.0", hidden, 4 * width, bias=True)
     found += linear("vision", "img_projection.2", hidden, hidden, bias=True)

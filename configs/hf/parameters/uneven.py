@@ -148,7 +148,11 @@ def v4_experts(text: Keys) -> list[Tensors]:
     layers = range(layers_of(text))
     expert = Mlp(path="experts.0", up=("w1", "w3"), down="w2", part="experts")
     shared = Experts(
-        path="ffn", expert=expert, shared="shared_experts", shared_up=("w1", "w3"), shared_times=1
+        path="ffn",
+        expert=expert,
+        shared="shared_experts",
+        shared_as=Mlp(up=("w1", "w3"), down="w2"),
+        shared_times=1,
     )
     hashed = min(text.integer("num_hash_layers", default=0, least=0), len(layers))
     vocabulary, top_k = text.integer("vocab_size"), text.integer("num_experts_per_tok")

@@ -27,7 +27,7 @@ from .projectors import (
     step3,
     two_layers,
 )
-from .tensors import Tensors, inside
+from .tensors import Tensors, belonging, inside
 from .towers import TOWERS
 
 
@@ -177,10 +177,12 @@ def tower_tensors(root: Keys, text: Keys, layout: Layout) -> tuple[list[Tensors]
     vision = section or Keys({}, file=root.file)
     if not kind:
         found = layout.joint(root, text, vision)
-        return found, layout.missing or ("" if found else "its vision tower")
+        missing = layout.missing or ("" if found else "its vision tower")
+        return belonging("vision", found), missing
     vision = class_defaults(vision, kind)
     found = inside(layout.tower, TOWERS[kind](vision))
-    return [*found, *layout.joint(root, text, vision)], layout.missing
+    found += layout.joint(root, text, vision)
+    return belonging("vision", found), layout.missing
 
 
 def _thinker(root: Keys) -> Keys | None:

@@ -1,6 +1,7 @@
 """The audio tower of Gemma-4 (transformers 5.23, ``Gemma4AudioModel``)."""
 
 from ..keys import Keys
+from .blocks import MOST_LAYERS
 from .tensors import Tensors, belonging, inside, linear, norm, norms, repeated, vector
 
 
@@ -16,7 +17,7 @@ def gemma4_audio(audio: Keys) -> list[Tensors]:
         *norm("layer1.norm", second),
         *linear("vision", "input_proj_linear", hidden, 32 * second),
     ]
-    layers = range(audio.integer("num_hidden_layers"))
+    layers = range(audio.integer("num_hidden_layers", most=MOST_LAYERS))
     found = inside("subsample_conv_projection", convolutions)
     found += repeated("layers", layers, _layer(audio, hidden))
     found += linear("vision", "output_proj", out, hidden, bias=True)

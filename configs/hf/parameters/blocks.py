@@ -4,9 +4,15 @@ Shapes are those of the classes in transformers 5.23, ``models/*/modeling_*.py``
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..keys import Keys
 from .tensors import Flag, Part, Tensors, inside, linear, norm, on, vector
+
+Value = TypeVar("Value")
+
+MOST_LAYERS = 10_000
+"""More layers than any model has: beyond it is a slip."""
 
 
 def heads_of(text: Keys) -> int:
@@ -39,7 +45,15 @@ def head_dim_of(text: Keys) -> int:
 
 def layers_of(text: Keys) -> int:
     """Decoder layers."""
-    return text.integer("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+    return text.integer("num_hidden_layers", "n_layer", "num_layers", "n_layers", most=MOST_LAYERS)
+
+
+def by_layer(text: Keys, name: str, values: list[Value]) -> list[Value]:
+    """What a list says of each layer; it may go on with layers that predict several tokens."""
+    layers = layers_of(text)
+    if len(values) < layers:
+        text.fail(name, f"has {len(values)} entries for {layers} layers")
+    return values[:layers]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ..keys import Keys
-from .blocks import Mlp, hidden_of, layers_of
+from .blocks import Mlp, by_layer, hidden_of, layers_of
 from .tensors import Flag, Tensors, inside, linear, norm, on
 
 COUNTS = ("n_routed_experts", "num_local_experts", "num_experts", "moe_num_experts")
@@ -34,14 +34,15 @@ def sparse_layers(text: Keys) -> list[int]:
         return []
     kinds = text.texts("mlp_layer_types")
     if kinds is not None:
-        return [layer for layer, kind in enumerate(kinds[:layers]) if kind == "sparse"]
+        kinds = by_layer(text, "mlp_layer_types", kinds)
+        return [layer for layer, kind in enumerate(kinds) if kind == "sparse"]
     listed = text.integers("moe_layers") or text.integers("moe_layers_enum")
     if listed is not None:
         return [layer for layer in listed if layer < layers]
     frequency = text.raw("moe_layer_freq")
     if isinstance(frequency, list):
-        flags = text.integers("moe_layer_freq") or []
-        return [layer for layer, flag in enumerate(flags[:layers]) if flag]
+        flags = by_layer(text, "moe_layer_freq", text.integers("moe_layer_freq") or [])
+        return [layer for layer, flag in enumerate(flags) if flag]
     dense = text.integers("mlp_only_layers") or []
     return [layer for layer in _regular(text, layers) if layer not in dense]
 

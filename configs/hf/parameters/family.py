@@ -92,12 +92,14 @@ class Family:
 
 
 def by_kind(kinds: Callable[[Keys], list[str]], **blocks: Build) -> Build:
-    """Mixers that differ by layer: ``kinds`` names the block of each; unnamed ones have none."""
+    """Mixers that differ by layer: ``kinds`` names the block of each."""
 
     def build(text: Keys) -> list[Tensors]:
         names = kinds(text)
         found: list[Tensors] = []
-        for name in sorted(set(names) & set(blocks)):
+        for name in sorted(set(names)):
+            if name not in blocks:
+                text.fail("layer_types", f"{name!r} is no kind of layer of this family")
             layers = [layer for layer, kind in enumerate(names) if kind == name]
             found += repeated("layers", layers, blocks[name](text))
         return found

@@ -4,7 +4,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..keys import Keys
-from .blocks import Attention, Mlp, head_dim_of, heads_of, hidden_of, kv_heads_of, layers_of
+from .blocks import (
+    Attention,
+    Mlp,
+    by_layer,
+    head_dim_of,
+    heads_of,
+    hidden_of,
+    kv_heads_of,
+    layers_of,
+)
 from .dense import GEMMA_NORMS, NORMED
 from .experts import Experts
 from .family import Family
@@ -28,7 +37,11 @@ def full_layers(text: Keys) -> list[int]:
             "sliding_attention" if (layer + 1) % every else "full_attention"
             for layer in range(layers)
         ]
-    return [layer for layer, kind in enumerate(kinds[:layers]) if kind == "full_attention"]
+    return [
+        layer
+        for layer, kind in enumerate(by_layer(text, "layer_types", kinds))
+        if kind == "full_attention"
+    ]
 
 
 def _attention(layers: Iterable[int], own: Iterable[int], tensors: list[Tensors]) -> list[Tensors]:
@@ -111,7 +124,8 @@ def gemma3n_feeds(text: Keys) -> list[Tensors]:
     layers, hidden = range(layers_of(text)), hidden_of(text)
     if not isinstance(text.raw("intermediate_size"), list):
         return repeated("layers", layers, Mlp().tensors(text))
-    sizes = (text.integers("intermediate_size", least=1) or [])[: len(layers)]
+    sizes = text.integers("intermediate_size", least=1) or []
+    sizes = by_layer(text, "intermediate_size", sizes)
     found: list[Tensors] = []
     for size in sorted(set(sizes)):
         own = [layer for layer, each in enumerate(sizes) if each == size]

@@ -1,9 +1,14 @@
 """Which mixer each layer of a hybrid model has."""
 
 from ..keys import Keys
-from .blocks import layers_of
+from .blocks import by_layer, layers_of
 
-OLD_KINDS = {"mamba": "linear_attention", "attention": "full_attention"}
+OLD_KINDS = {
+    "mamba": "linear_attention",
+    "attention": "full_attention",
+    "sliding_attention": "full_attention",
+}
+"""Names of kinds whose weights are those of another."""
 
 
 NEMOTRON_KINDS = {
@@ -20,7 +25,7 @@ def layer_kinds(text: Keys) -> list[str]:
     """The kind of each layer by ``layer_types``, or attention in every so many layers."""
     kinds = text.texts("layer_types")
     if kinds is not None:
-        return [OLD_KINDS.get(kind, kind) for kind in kinds[: layers_of(text)]]
+        return [OLD_KINDS.get(kind, kind) for kind in by_layer(text, "layer_types", kinds)]
     every = text.integer("full_attention_interval", default=4)
     return [
         "linear_attention" if (layer + 1) % every else "full_attention"
@@ -63,7 +68,7 @@ def zamba_kinds(text: Keys) -> list[str]:
     """Layers with a call of a shared attention block."""
     kinds = text.texts("layers_block_type")
     if kinds is not None:
-        return kinds
+        return by_layer(text, "layers_block_type", kinds)
     hybrid = text.integers("hybrid_layer_ids") or []
     return ["hybrid" if layer in hybrid else "mamba" for layer in range(layers_of(text))]
 
@@ -73,6 +78,7 @@ def minimax_kinds(text: Keys) -> list[str]:
     flags = text.integers("attn_type_list")
     if flags is None:
         return layer_kinds(text)
+    flags = by_layer(text, "attn_type_list", flags)
     return ["full_attention" if flag else "linear_attention" for flag in flags]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ..keys import Keys
-from .blocks import heads_of, hidden_of, layers_of
+from .blocks import by_layer, heads_of, hidden_of, layers_of
 from .tensors import Flag, Tensors, inside, linear, norm, on, repeated, vector
 
 
@@ -66,6 +66,8 @@ def sparse_latent(text: Keys) -> list[Tensors]:
     """MLA in every layer, an indexer in those that do not share another's."""
     layers = range(layers_of(text))
     kinds = text.texts("indexer_types")
+    if kinds is not None:
+        kinds = by_layer(text, "indexer_types", kinds)
     own = [layer for layer in layers if kinds is None or kinds[layer] == "full"]
     return [
         *repeated("layers", layers, Latent().tensors(text)),
@@ -75,7 +77,7 @@ def sparse_latent(text: Keys) -> list[Tensors]:
 
 def double_latent(text: Keys) -> list[Tensors]:
     """Two attentions and two dense layers in each layer (``LongcatFlashDecoderLayer``)."""
-    layers = range(text.integer("num_layers", "num_hidden_layers"))
+    layers = range(layers_of(text))
     found: list[Tensors] = []
     for number in ("0", "1"):
         found += Latent(path=f"self_attn.{number}").tensors(text)
@@ -97,8 +99,8 @@ def _ratios(text: Keys) -> list[int]:
     """Tokens that an entry stands for, by layer: 0 where nothing is compressed."""
     ratios = text.integers("compress_ratios")
     if ratios is not None:
-        return ratios
-    kinds = text.texts("layer_types") or []
+        return by_layer(text, "compress_ratios", ratios)
+    kinds = by_layer(text, "layer_types", text.texts("layer_types") or [])
     rates = text.section("compress_rates")
     found = {"sliding_attention": 0}
     for kind in set(kinds) - set(found):

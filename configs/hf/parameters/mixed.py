@@ -1,7 +1,7 @@
 """Layers of hybrid families that no option of a block describes."""
 
 from ..keys import Keys
-from .blocks import Attention, Mlp, heads_of, hidden_of, kv_heads_of, layers_of
+from .blocks import Attention, Mlp, by_layer, heads_of, hidden_of, kv_heads_of, layers_of
 from .experts import Experts
 from .family import by_kind
 from .kinds import layer_kinds, nemotron_kinds, zamba_kinds
@@ -144,11 +144,11 @@ def bailing_mixers(text: Keys) -> list[Tensors]:
     kda = DeltaAttention(full_forget=True, full_gate=True)
     layers = range(layers_of(text))
     kinds = text.texts("layer_types")
-    full = [
-        layer
-        for layer in layers
-        if (kinds[layer] == "full_attention" if kinds else (layer + 1) % group == 0)
-    ]
+    if kinds is None:
+        full = [layer for layer in layers if (layer + 1) % group == 0]
+    else:
+        named = enumerate(by_layer(text, "layer_types", kinds))
+        full = [layer for layer, kind in named if kind == "full_attention"]
     linears = [layer for layer in layers if layer not in full]
     mla = Latent(gate="head").tensors(text)
     return [

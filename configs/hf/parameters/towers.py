@@ -5,7 +5,7 @@ Shapes are those of transformers 5.23; InternViT and the newer MoonViT follow vL
 """
 
 from ..keys import Keys
-from .blocks import Mlp
+from .blocks import MOST_LAYERS, Mlp
 from .tensors import Tensors, linear, norm, repeated, vector
 from .vision import (
     Block,
@@ -67,8 +67,8 @@ def intern(vision: Keys) -> list[Tensors]:
 def internvl(vision: Keys) -> list[Tensors]:
     """``InternVLVisionModel``."""
     hidden = width_of(vision)
-    sides = vision.integers("image_size") or [448, 448]
-    patch = (vision.integers("patch_size") or [14, 14])[0]
+    sides = vision.integers("image_size", least=1) or [448, 448]
+    patch = (vision.integers("patch_size", least=1) or [14, 14])[0]
     block = Block(
         attention="attention",
         out="projection_layer",
@@ -132,7 +132,7 @@ def mllama(vision: Keys) -> list[Tensors]:
     layer = block.tensors(hidden, inner_of(vision))
     found += repeated("transformer.layers", stack_of(vision), layer)
     gates = [vector("vision", name, 1) for name in ("gate_attn", "gate_ffn")]
-    last = range(vision.integer("num_global_layers"))
+    last = range(vision.integer("num_global_layers", most=MOST_LAYERS))
     return [*found, *repeated("global_transformer.layers", last, [*layer, *gates])]
 
 

@@ -3,7 +3,16 @@
 from dataclasses import replace
 
 from ..keys import Keys
-from .blocks import Attention, Mlp, head_dim_of, heads_of, hidden_of, kv_heads_of, layers_of
+from .blocks import (
+    Attention,
+    Mlp,
+    by_layer,
+    head_dim_of,
+    heads_of,
+    hidden_of,
+    kv_heads_of,
+    layers_of,
+)
 from .dense import NORMED
 from .experts import Experts, sparse_layers
 from .family import Build
@@ -90,6 +99,7 @@ LONGCAT_NORMS = ("input_layernorm", "post_attention_layernorm")
 def mimo_mixers(text: Keys) -> list[Tensors]:
     """Windowed layers have KV heads, and sinks, of their own (``MiMoV2FlashAttention``)."""
     pattern = text.integers("hybrid_layer_pattern") or _windowed_kinds(text)
+    pattern = by_layer(text, "hybrid_layer_pattern", pattern)
     full = [layer for layer, windowed in enumerate(pattern) if not windowed]
     windowed = [layer for layer, flag in enumerate(pattern) if flag]
     dim, v_dim = head_dim_of(text), text.integer("v_head_dim")
@@ -115,7 +125,8 @@ def step_mixers(text: Keys) -> list[Tensors]:
     layers = layers_of(text)
     block = Attention(qk_norm="head", gate="head", gate_name="g_proj")
     other = text.section("attention_other_setting")
-    kinds = (text.texts("layer_types") or ["full_attention"] * layers)[:layers]
+    kinds = text.texts("layer_types") or ["full_attention"] * layers
+    kinds = by_layer(text, "layer_types", kinds)
     found: list[Tensors] = []
     for kind in sorted(set(kinds)):
         own = other if other is not None and kind == other.text("attention_type") else text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..keys import Keys
-from .blocks import Mlp
+from .blocks import MOST_LAYERS, Mlp
 from .tensors import Tensors, inside, linear, norm, repeated, vector
 
 Tower = Callable[[Keys], list[Tensors]]
@@ -83,7 +83,8 @@ def inner_of(vision: Keys) -> int:
 
 def stack_of(vision: Keys) -> range:
     """Numbers of the layers."""
-    return range(vision.integer("num_hidden_layers", "depth", "vt_num_hidden_layers", "layers"))
+    names = ("num_hidden_layers", "depth", "vt_num_hidden_layers", "layers")
+    return range(vision.integer(*names, most=MOST_LAYERS))
 
 
 def cells_of(vision: Keys) -> int:

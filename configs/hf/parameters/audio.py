@@ -9,7 +9,10 @@ def gemma4_audio(audio: Keys) -> list[Tensors]:
     """A conformer behind two convolutions that quarter the time axis."""
     hidden = audio.integer("hidden_size")
     out = audio.integer("output_proj_dims", default=hidden)
-    first, second = audio.integers("subsampling_conv_channels") or [128, 32]
+    channels = audio.integers("subsampling_conv_channels", least=1) or [128, 32]
+    if len(channels) != 2:
+        audio.fail("subsampling_conv_channels", "must be two numbers")
+    first, second = channels
     convolutions = [
         vector("vision", "layer0.conv", first, 1, 3, 3),
         *norm("layer0.norm", first),

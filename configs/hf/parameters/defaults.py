@@ -53,6 +53,8 @@ bailing_hybrid: vocab_size=157184 hidden_size=2560 intermediate_size=6144
     n_shared_experts=1 kv_lora_rank=512 qk_rope_head_dim=64 v_head_dim=128 qk_nope_head_dim=128
     num_experts_per_tok=8 first_k_dense_replace=2 tie_word_embeddings=false num_local_experts=512
     head_dim=128 short_conv_kernel_size=4 layer_group_size=6
+bailing_moe: tie_word_embeddings=false
+bailing_moe_v2: tie_word_embeddings=false use_qk_norm=true
 bamba: vocab_size=128000 tie_word_embeddings=false hidden_size=4096 intermediate_size=14336
     num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8 mamba_n_heads=128
     mamba_d_head="auto" mamba_n_groups=1 mamba_d_state=256 mamba_d_conv=4 mamba_expand=2
@@ -67,6 +69,7 @@ cohere2: vocab_size=256000 hidden_size=8192 intermediate_size=22528 num_hidden_l
     num_attention_heads=64 tie_word_embeddings=true
 cwm: vocab_size=128256 hidden_size=6144 intermediate_size=21504 num_hidden_layers=64
     num_attention_heads=48 num_key_value_heads=8 tie_word_embeddings=false head_dim=128
+deepseek: tie_word_embeddings=false
 deepseek_v2: vocab_size=102400 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
     num_attention_heads=32 tie_word_embeddings=false first_k_dense_replace=0 kv_lora_rank=512
     q_lora_rank=1536 n_routed_experts=64 n_shared_experts=2 qk_nope_head_dim=128
@@ -99,6 +102,7 @@ ernie4_5_moe: vocab_size=103424 hidden_size=2560 intermediate_size=12288 num_hid
     num_attention_heads=20 num_key_value_heads=4 tie_word_embeddings=true
     moe_intermediate_size=1536 moe_k=6 moe_num_experts=64 moe_num_shared_experts=2
     moe_layer_start_index=1 moe_layer_end_index=-1 moe_layer_interval=1
+exaone: tie_word_embeddings=true
 exaone4: vocab_size=102400 hidden_size=4096 intermediate_size=16384 num_hidden_layers=32
     num_attention_heads=32 num_key_value_heads=32 tie_word_embeddings=false
     sliding_window_pattern=4
@@ -203,6 +207,7 @@ hyperclovax: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidde
     num_attention_heads=32 tie_word_embeddings=false
 idefics3_vision: hidden_size=1152 intermediate_size=3072 num_hidden_layers=12
     num_attention_heads=16 num_channels=3 image_size=224 patch_size=32 vision_use_head=false
+internlm: bias=true tie_word_embeddings=false
 internlm2: bias=true tie_word_embeddings=false
 internlm3: vocab_size=128512 hidden_size=4096 intermediate_size=10240 num_hidden_layers=48
     num_attention_heads=32 num_key_value_heads=2 tie_word_embeddings=false head_dim=128
@@ -322,6 +327,7 @@ olmoe: vocab_size=50304 hidden_size=2048 intermediate_size=2048 num_hidden_layer
     num_attention_heads=16 tie_word_embeddings=false num_experts_per_tok=8 num_experts=64
 opt: vocab_size=50272 hidden_size=768 num_hidden_layers=12 ffn_dim=3072 num_attention_heads=12
     enable_bias=true tie_word_embeddings=true
+orion: tie_word_embeddings=false
 phi: vocab_size=51200 hidden_size=2048 intermediate_size=8192 num_hidden_layers=24
     num_attention_heads=32 tie_word_embeddings=false
 phi3: vocab_size=32064 hidden_size=3072 intermediate_size=8192 num_hidden_layers=32
@@ -330,6 +336,7 @@ phi3_v: vocab_size=32064 hidden_size=3072 intermediate_size=8192 num_hidden_laye
     num_attention_heads=32 tie_word_embeddings=false
 phi4_multimodal: vocab_size=200064 hidden_size=3072 intermediate_size=8192 num_hidden_layers=32
     num_attention_heads=32 num_key_value_heads=8 tie_word_embeddings=false
+phi4mm: tie_word_embeddings=true
 phimoe: vocab_size=32064 hidden_size=4096 intermediate_size=6400 num_hidden_layers=32
     num_attention_heads=32 num_key_value_heads=8 tie_word_embeddings=false num_experts_per_tok=2
     num_local_experts=16
@@ -436,6 +443,7 @@ step3p7_text: vocab_size=128815 hidden_size=4096 intermediate_size=11264 num_hid
     share_expert_dim=1280
 vaultgemma: vocab_size=256000 hidden_size=2304 intermediate_size=9216 num_hidden_layers=26
     num_attention_heads=8 num_key_value_heads=4 head_dim=256 tie_word_embeddings=true
+xverse: tie_word_embeddings=false
 youtu: vocab_size=128256 hidden_size=2048 intermediate_size=6144 num_hidden_layers=32
     num_attention_heads=16 num_key_value_heads=16 kv_lora_rank=512 q_lora_rank=1536
     qk_rope_head_dim=64 v_head_dim=128 qk_nope_head_dim=128 tie_word_embeddings=true

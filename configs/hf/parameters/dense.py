@@ -135,6 +135,7 @@ DENSE = {
     "phi3": PHI3,
     "phi3_v": PHI3,
     "phi4_multimodal": PHI3,
+    "phi4mm": PHI3,
     "phi": Family(
         mixer=Attention(qkv_bias=True, o_bias=True, out="dense"),
         mlp=Mlp(up=("fc1",), down="fc2", bias=True),

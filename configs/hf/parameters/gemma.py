@@ -37,11 +37,8 @@ def full_layers(text: Keys) -> list[int]:
             "sliding_attention" if (layer + 1) % every else "full_attention"
             for layer in range(layers)
         ]
-    return [
-        layer
-        for layer, kind in enumerate(by_layer(text, "layer_types", kinds))
-        if kind == "full_attention"
-    ]
+    named = enumerate(by_layer(text, "layer_types", kinds))
+    return [layer for layer, kind in named if kind == "full_attention"]
 
 
 def _attention(layers: Iterable[int], own: Iterable[int], tensors: list[Tensors]) -> list[Tensors]:

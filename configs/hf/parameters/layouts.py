@@ -83,6 +83,8 @@ IDEFICS = Layout(
 STEP = Layout(tower="model.vision_model", kind="step3p5_vision", joint=step3, always=True)
 
 
+PHI4 = Layout(model="model", missing="its vision and audio towers")
+
 LAYOUTS = {
     "qwen2_vl": Layout(model="model", tower="visual", kind="qwen2_vl_vision"),
     "qwen2_5_vl": Layout(model="model", tower="visual", kind="qwen2_5_vl_vision"),
@@ -162,7 +164,8 @@ LAYOUTS = {
         kind="qwen3_vl_moe_vision",
         missing="its audio tower and its talker",
     ),
-    "phi4_multimodal": Layout(model="model", missing="its vision and audio towers"),
+    "phi4_multimodal": PHI4,
+    "phi4mm": PHI4,
 }
 """Layouts by ``model_type`` of the file."""
 

@@ -1,7 +1,16 @@
 """Layers of hybrid families that no option of a block describes."""
 
 from ..keys import Keys
-from .blocks import Attention, Mlp, by_layer, heads_of, hidden_of, kv_heads_of, layers_of
+from .blocks import (
+    Attention,
+    Mlp,
+    by_layer,
+    head_dim_of,
+    heads_of,
+    hidden_of,
+    kv_heads_of,
+    layers_of,
+)
 from .experts import Experts
 from .family import by_kind
 from .kinds import layer_kinds, nemotron_kinds, zamba_kinds
@@ -150,11 +159,34 @@ def bailing_mixers(text: Keys) -> list[Tensors]:
         named = enumerate(by_layer(text, "layer_types", kinds))
         full = [layer for layer, kind in named if kind == "full_attention"]
     linears = [layer for layer in layers if layer not in full]
-    mla = Latent(gate="head").tensors(text)
+    if "group_norm_size" in text:
+        linear_block, mla = bailing_lightning(text), Latent().tensors(text)
+    else:
+        linear_block = kda.sized(text, heads_of(text), dim, kernel)
+        mla = Latent(gate="head").tensors(text)
     return [
-        *repeated("layers", linears, kda.sized(text, heads_of(text), dim, kernel)),
+        *repeated("layers", linears, linear_block),
         *repeated("layers", full, mla),
     ]
+
+
+def bailing_lightning(text: Keys) -> list[Tensors]:
+    """Linear attention of Ling-2.5 and Ring-2.5 (vLLM 0.33, ``bailing_linear_attn``)."""
+    inner = heads_of(text) * head_dim_of(text)
+    block = Attention(
+        qkv_bias=text.flag("use_bias") or text.flag("use_qkv_bias"),
+        o_bias="use_bias",
+        fused="query_key_value",
+        out="dense",
+        qk_norm="head",
+        qk_norm_if="use_qk_norm",
+        qk_names=("query_layernorm", "key_layernorm"),
+        gate="all",
+        gate_name="g_proj",
+        path="attention",
+    )
+    found = block.sized(text, heads_of(text), heads_of(text), head_dim_of(text))
+    return [*found, *norm("attention.g_norm", inner)]
 
 
 def griffin_feeds(text: Keys) -> list[Tensors]:

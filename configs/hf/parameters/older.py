@@ -1,6 +1,7 @@
 """Older families, and such as no release of transformers has had.
 
-Falcon, OPT, BLOOM and GPT-J follow transformers 5.23; Baichuan and MiniCPM follow vLLM 0.33;
+Falcon, OPT, BLOOM and GPT-J follow transformers 5.23; Baichuan, EXAONE-3, InternLM, MiniCPM, Orion
+and XVERSE follow vLLM 0.33;
 Baichuan-M1 and Hymba follow the code that ships with their checkpoints.
 """
 
@@ -146,6 +147,10 @@ OLDER = {
     ),
     "baichuan": replace(LLAMA, mixer=Attention(fused="W_pack")),
     "minicpm": LLAMA,
+    "xverse": LLAMA,
+    "exaone": LLAMA,
+    "orion": replace(LLAMA, norm_bias=True),
+    "internlm": replace(LLAMA, mixer=Attention(qkv_bias="bias", o_bias="bias")),
     "baichuan_m1": Family(mixer=baichuan_m1),
     "hymba": Family(
         mixer=hymba,

@@ -44,6 +44,22 @@ QWEN_SHARED = replace(
 )
 
 
+BAILING = Family(
+    mixer=Attention(
+        qkv_bias="use_qkv_bias",
+        o_bias="use_bias",
+        fused="query_key_value",
+        out="dense",
+        qk_norm="head",
+        qk_norm_if="use_qk_norm",
+        qk_names=("query_layernorm", "key_layernorm"),
+        path="attention",
+    ),
+    mlp=Mlp(bias="use_bias"),
+    experts=replace(SHARED, correction="gate.expert_bias"),
+    embedding="word_embeddings",
+)
+"""Ling-2.0 (vLLM 0.33, ``bailing_moe``)."""
 DEEPSEEK = Family(mixer=Latent(), experts=SHARED)
 
 
@@ -162,6 +178,9 @@ SPARSE = {
     "deepseek_v32": Family(mixer=sparse_latent, experts=SHARED),
     "glm_moe_dsa": Family(mixer=sparse_latent, experts=SHARED),
     "youtu": Family(mixer=Latent()),
+    "deepseek": Family(mixer=BIASED, experts=replace(SHARED, correction="")),
+    "bailing_moe": BAILING,
+    "bailing_moe_v2": BAILING,
     "minicpm3": Family(mixer=Latent(), mlp=Mlp(bias="mlp_bias")),
     "longcat_flash": Family(mixer=double_latent, feeds=longcat_feeds, norms=()),
     "deepseek_v4": Family(

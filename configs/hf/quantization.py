@@ -23,7 +23,7 @@ DTYPES = {
 """Names of dtypes in files."""
 ALL: frozenset[Part] = frozenset({"attention", "state", "mlp", "experts", "vision", "head"})
 """Parts that a scheme for all linear layers applies to, where no list leaves them alone."""
-BODY = ALL - {"head"}
+BODY = ALL - {"head", "vision"}
 SIDE_FILE = "hf_quant_config.json"
 """Where ModelOpt keeps what newer files have in config.json."""
 
@@ -111,7 +111,11 @@ def _fp8(section: Keys, root: Keys, text: Keys) -> Quantization:
         return Quantization(default=scheme, named=named, parts=BODY)
     if fp4_experts:
         named = ((Names(["re:.*\\.experts\\..*"]), MXFP4),)
-    return Quantization(default=scheme, named=named, ignored=_ignored(section), parts=BODY)
+    found = Quantization(default=scheme, named=named, ignored=_ignored(section), parts=BODY)
+    if "compress_ratios" in text and "expert_dtype" not in text:
+        note = "expert_dtype is absent: experts are counted in fp8, as the other matrices."
+        return replace(found, notes=(note,))
+    return found
 
 
 def _named(section: Keys) -> tuple[tuple[Names, Scheme], ...]:
@@ -202,8 +206,8 @@ def _packed(order: int) -> Callable[[Keys, Keys, Keys], Quantization]:
             zero_bits=bits if section.flag("zero_point", default=True) else 0,
             input_bytes=order,
         )
-        parts = BODY if not section.flag("lm_head") else ALL
-        return Quantization(default=scheme, ignored=_ignored(section), parts=parts - {"vision"})
+        parts = BODY | {"head"} if section.flag("lm_head") else BODY
+        return Quantization(default=scheme, ignored=_ignored(section), parts=parts)
 
     return read
 

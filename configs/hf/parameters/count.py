@@ -40,8 +40,8 @@ class Parameters:
         moe: Routed experts and how many serve a token.
         tied_embeddings: Whether the output head is the embedding.
         parts: Parameters by what they belong to; ``mtp`` are not in ``total``.
-        notes: What is estimated or left out.
-        estimated: Whether ``total`` is an estimate.
+        notes: What is guessed or left out.
+        estimated: Whether something is guessed or left out, as the notes say.
     """
 
     total: int
@@ -67,8 +67,7 @@ def count_parameters(root: Keys, text: Keys, family: str) -> Parameters:
         ConfigError: A size that is needed is missing or makes no sense.
     """
     if family in FAMILIES:
-        notes = [UNSURE[family]] if family in UNSURE else []
-        return _counted(root, text, family, notes)
+        return _counted(root, text, family, [UNSURE[family]] if family in UNSURE else [])
     shape = _nearest(text)
     note = f"The weights of family {family!r} are not known: parameters are estimated as if it were"
     try:
@@ -85,7 +84,7 @@ def _nothing(note: str) -> Parameters:
 
 def _counted(root: Keys, text: Keys, shape: str, notes: list[str]) -> Parameters:
     known = FAMILIES[shape]
-    notes += _draft_notes(root)
+    notes = [*notes, *_draft_notes(root)]
     text = class_defaults(text, shape)
     tied = _tied(root, text)
     tensors, missing = _tensors(root, text, known, tied=tied)
@@ -170,5 +169,5 @@ def _summed(
         tied_embeddings=tied,
         parts=parts,
         notes=tuple(notes),
-        estimated=any("estimated" in note for note in notes),
+        estimated=bool(notes),
     )

@@ -206,7 +206,7 @@ def _packed(order: int) -> Callable[[Keys, Keys, Keys], Quantization]:
             zero_bits=bits if section.flag("zero_point", default=True) else 0,
             input_bytes=order,
         )
-        parts = BODY | {"head"} if section.flag("lm_head") else BODY
+        parts = ALL - {"vision"} if section.flag("lm_head") else BODY
         return Quantization(default=scheme, ignored=_ignored(section), parts=parts)
 
     return read

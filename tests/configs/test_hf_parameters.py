@@ -278,6 +278,29 @@ def test_a_tower_that_is_not_known_is_named() -> None:
     assert found.notes == ("Not counted: its vision tower.",)
 
 
+def test_a_tower_of_class_defaults_is_a_guess() -> None:
+    found = count_file("meta-llama__Llama-4-Maverick-17B-128E-Instruct")
+    assert found.estimated
+    assert "vision_config is missing" in found.notes[0]
+
+
+def test_a_list_for_fewer_layers_than_there_are_is_an_error() -> None:
+    short = {"layer_types": ["linear_attention"], "num_hidden_layers": 2}
+    with pytest.raises(ConfigError, match="layer_types: has 1 entries for 2 layers"):
+        count(CLASSES["qwen3_next"]["config"] | short)
+
+
+def test_a_kind_of_layer_that_a_family_has_not_is_an_error() -> None:
+    other = {"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2}
+    with pytest.raises(ConfigError, match="'conv' is no kind of layer"):
+        count(CLASSES["qwen3_next"]["config"] | other)
+
+
+def test_more_layers_than_any_model_has_are_a_slip() -> None:
+    with pytest.raises(ConfigError, match="num_hidden_layers"):
+        count(LLAMA | {"num_hidden_layers": 10**8})
+
+
 def test_null_is_not_the_default_of_the_class() -> None:
     mla = CLASSES["deepseek_v3"]["config"]
     low_rank = count(mla)

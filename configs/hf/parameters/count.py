@@ -87,9 +87,8 @@ def _counted(root: Keys, text: Keys, shape: str, notes: list[str]) -> Parameters
     notes = [*notes, *_draft_notes(root)]
     text = class_defaults(text, shape)
     tied = _tied(root, text)
-    tensors, missing = _tensors(root, text, known, tied=tied)
-    if missing:
-        notes.append(f"Not counted: {missing}.")
+    tensors, lost = _tensors(root, text, known, tied=tied)
+    notes += lost
     extra = prediction_layers(text, shape, known)
     quantization = read_quantization(root, text)
     notes += quantization.notes
@@ -108,7 +107,9 @@ def list_tensors(root: Keys, text: Keys, family: str) -> list[Tensors]:
     return _tensors(root, text, FAMILIES[family], tied=_tied(root, text))[0]
 
 
-def _tensors(root: Keys, text: Keys, family: Family, *, tied: bool) -> tuple[list[Tensors], str]:
+def _tensors(
+    root: Keys, text: Keys, family: Family, *, tied: bool
+) -> tuple[list[Tensors], list[str]]:
     layout = LAYOUTS.get(root.text("model_type") or "", PLAIN)
     place = layout.model or family.prefix
     body = family.body(text)
@@ -118,9 +119,9 @@ def _tensors(root: Keys, text: Keys, family: Family, *, tied: bool) -> tuple[lis
         found += inside(layout.head, head) if layout.head else head
     if layout is PLAIN:
         towers = [kind for kind in ("vision", "audio") if f"{kind}_config" in root]
-        return found, " and ".join(f"its {kind} tower" for kind in towers)
-    tower, missing = tower_tensors(root, text, layout)
-    return [*found, *tower], missing
+        return found, [f"Not counted: its {kind} tower." for kind in towers]
+    tower, notes = tower_tensors(root, text, layout)
+    return [*found, *tower], notes
 
 
 def _tied(root: Keys, text: Keys) -> bool:

@@ -170,22 +170,24 @@ LAYOUTS = {
 """Layouts by ``model_type`` of the file."""
 
 
-def tower_tensors(root: Keys, text: Keys, layout: Layout) -> tuple[list[Tensors], str]:
-    """The tower and the projector; and what is not counted, or nothing."""
+def tower_tensors(root: Keys, text: Keys, layout: Layout) -> tuple[list[Tensors], list[str]]:
+    """The tower and the projector; and notes on what is guessed or left out."""
     section = root.section("vision_config") or _thinker(root)
+    notes = [f"Not counted: {layout.missing}."] if layout.missing else []
     if section is None and not layout.always:
-        return [], layout.missing
+        return [], notes
     kind = section.text("model_type") if section is not None else None
     kind = kind if kind in TOWERS else layout.kind
-    vision = section or Keys({}, file=root.file)
     if not kind:
-        found = layout.joint(root, text, vision)
-        missing = layout.missing or ("" if found else "its vision tower")
-        return belonging("vision", found), missing
-    vision = class_defaults(vision, kind)
+        found = layout.joint(root, text, section or Keys({}, file=root.file))
+        lost = [] if found or layout.missing else ["Not counted: its vision tower."]
+        return belonging("vision", found), [*notes, *lost]
+    if section is None:
+        notes.append("vision_config is missing: the vision tower is that of the class's defaults.")
+    vision = class_defaults(section or Keys({}, file=root.file), kind)
     found = inside(layout.tower, TOWERS[kind](vision))
     found += layout.joint(root, text, vision)
-    return belonging("vision", found), layout.missing
+    return belonging("vision", found), notes
 
 
 def _thinker(root: Keys) -> Keys | None:

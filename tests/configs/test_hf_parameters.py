@@ -301,6 +301,57 @@ def test_more_layers_than_any_model_has_are_a_slip() -> None:
         count(LLAMA | {"num_hidden_layers": 10**8})
 
 
+def test_kimi_linear_numbers_its_layers_from_1() -> None:
+    # The released model: 20 layers of KDA where the class has 21; 49.12 B, of which 3.48 B active.
+    full = [4, 8, 12, 16, 20, 24, 27]
+    layers = {
+        "kda_layers": [number for number in range(1, 28) if number not in full],
+        "full_attn_layers": full,
+        "num_heads": 32,
+        "head_dim": 128,
+        "short_conv_kernel_size": 4,
+    }
+    released = CLASSES["kimi_linear"]["config"] | {
+        "linear_attn_config": layers,
+        "num_hidden_layers": 27,
+        "mlp_layer_types": ["dense"] + ["sparse"] * 26,
+    }
+    found = count(released)
+    assert (found.total, found.active) == (49_122_675_072, 3_484_453_248)
+
+
+def test_a_nested_file_may_leave_sizes_to_the_class() -> None:
+    # LLaVA-1.5-7B: the language model is given by its vocabulary alone. Published: 7,063,427,072.
+    clip = {
+        "model_type": "clip_vision_model",
+        "hidden_size": 1024,
+        "image_size": 336,
+        "intermediate_size": 4096,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 24,
+        "patch_size": 14,
+    }
+    text = {"model_type": "llama", "vocab_size": 32064}
+    found = count({"model_type": "llava", "text_config": text, "vision_config": clip})
+    assert found.total == 7_063_427_072
+
+
+def test_idle_experts_of_longcat_are_not_stored() -> None:
+    # The class makes room for 256 experts that do nothing: 741 B. The checkpoint has 512.
+    longcat = {
+        "model_type": "longcat_flash",
+        "hidden_size": 6144,
+        "num_layers": 28,
+        "num_attention_heads": 64,
+        "zero_expert_num": 256,
+        "n_routed_experts": 512,
+        "moe_topk": 12,
+    }
+    found = count(longcat)
+    assert found.parts["experts"] == 28 * 512 * 3 * 2048 * 6144
+    assert found.total == 560_664_958_976
+
+
 def test_null_is_not_the_default_of_the_class() -> None:
     mla = CLASSES["deepseek_v3"]["config"]
     low_rank = count(mla)

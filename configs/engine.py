@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeGuard
 
 from .errors import ConfigError
-from .specs import STATE_KINDS, GPUSpec, ModelSpec
+from .specs import STATE_KINDS, GPUSpec, KVCacheSpec, ModelSpec, cdiv
 
 GIB = 1 << 30
 
@@ -22,8 +22,11 @@ class EngineConfig:
     num_gpu_blocks_override: int | None = None
     """KV pool in blocks of vLLM's own grouping, given instead of derived."""
     kv_cache_dtype: str = "auto"
+    """``auto`` follows the model: bf16 unless its file says otherwise."""
+    mamba_ssm_cache_dtype: str = "auto"
+    """Of recurrent states; ``auto`` follows the model. Convolutions keep the model's dtype."""
     block_size: int | None = None
-    """Tokens per block; 16, or 64 for models with MLA."""
+    """Tokens per block; 16, 64 for models with MLA, 256 where its entries stand for several."""
     max_model_len: int | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
@@ -73,10 +76,11 @@ class EngineConfig:
                 f"engine.kv_cache_dtype: {self.kv_cache_dtype!r} is none of auto, bf16, fp16, fp8"
             )
 
-    @property
-    def kv_dtype(self) -> str:
-        """Cache dtype; ``auto`` follows the model, which is bf16 in the zoo."""
-        return "bf16" if self.kv_cache_dtype == "auto" else self.kv_cache_dtype
+        if self.mamba_ssm_cache_dtype not in ("auto", *_SSM_DTYPES):
+            raise ConfigError(
+                f"engine.mamba_ssm_cache_dtype: {self.mamba_ssm_cache_dtype!r} is none of auto, "
+                f"{', '.join(_SSM_DTYPES)}"
+            )
 
     def resolve(self, model: ModelSpec, gpu: GPUSpec) -> "ResolvedEngine":
         """Fill in what was left open, as vLLM 0.33 does for its API server.
@@ -85,6 +89,8 @@ class EngineConfig:
         16,384 tokens from 160 GiB up, else 256 and 2,048.
         """
         _check_divides(self.tensor_parallel_size, model)
+        block_size = self.block_size or _default_block_size(model)
+        _check_entries(block_size, model)
         length = self.max_model_len or model.max_model_len
         large = gpu.memory_bytes >= 70 * GIB and "a100" not in gpu.name
         seqs, tokens = (1024, 8192) if large else (256, 2048)
@@ -113,7 +119,7 @@ class EngineConfig:
             max_model_len=length,
             max_num_seqs=seqs,
             max_num_batched_tokens=batched,
-            block_size=self.block_size or (64 if model.has_mla else 16),
+            block_size=block_size,
         )
         return ResolvedEngine(config)
 
@@ -132,7 +138,22 @@ class ResolvedEngine:
         self.block_size = int(config.block_size or 0)
         self.tp = config.tensor_parallel_size
 
+    def kv_cache_specs(
+        self, model: ModelSpec, block_size: int | None = None
+    ) -> tuple[KVCacheSpec, ...]:
+        """The caches of ``model`` on one rank under these settings; ``block_size`` unless given."""
+        config = self.config
+        follows = config.kv_cache_dtype == "auto"
+        return model.kv_cache_specs(
+            block_size=block_size or self.block_size,
+            tp=self.tp,
+            kv_dtype=model.kv_cache_dtype if follows else config.kv_cache_dtype,
+            ssm_dtype=_SSM_DTYPES.get(config.mamba_ssm_cache_dtype),
+        )
 
+
+_SSM_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""Names of ``--mamba-ssm-cache-dtype`` and ours."""
 _RESOLVED = ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "block_size")
 _POSITIVE = (
     "tensor_parallel_size",
@@ -163,6 +184,28 @@ def _check_divides(tp: int, model: ModelSpec) -> None:
                 f"engine.tensor_parallel_size: {tp} ranks cannot share {layer.heads} attention "
                 f"heads of {model.name} evenly; use a divisor of {layer.heads}"
             )
+
+
+def _default_block_size(model: ModelSpec) -> int:
+    """What vLLM 0.33 takes: DeepSeek-V4's kernels want 256 tokens, of 64 or 2 entries.
+
+    ``models/deepseek_v4/sparse_mla.py``, ``get_supported_kernel_block_sizes``.
+    """
+    entry = model.tokens_per_entry
+    if entry > 1:
+        return cdiv(256, entry) * entry
+    return 64 if model.has_mla else 16
+
+
+def _check_entries(block_size: int, model: ModelSpec) -> None:
+    """Refuse blocks that end within an entry."""
+    entry = model.tokens_per_entry
+    if block_size % entry:
+        raise ConfigError(
+            f"engine.block_size: {block_size} tokens end within an entry of {model.name}, which "
+            f"stands for up to {max(layer.tokens_per_entry for layer in model.layers)} tokens; use "
+            f"a multiple of {entry}, such as {cdiv(block_size, entry) * entry}"
+        )
 
 
 def _is_int(value: object) -> TypeGuard[int]:

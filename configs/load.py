@@ -1,4 +1,4 @@
-"""Model and GPU files by shipped name or by path, as frozen specs."""
+"""Models and GPUs by shipped name or by path, as frozen specs."""
 
 import os
 from importlib import resources
@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .images.spec import VisionSpec, vision_from_mapping
+from .patterns import lay_out, names_of
 from .shapes import GPU, LAYER_SHAPES, Model
-from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec
+from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec, OverheadSpec
 from .strict import StrictFile, suggest
-
-MAX_CACHES_PER_LAYER = 8
-"""More caches a layer than any known model has: a slip in ``repeat``."""
 
 _SHIPPED = resources.files(__package__ or "jenga_sim.configs")
 
@@ -32,19 +31,31 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
 
     Args:
         name_or_path: A name of ``model_names()``, or a path: a ``Path``, or text that holds a
-            ``/`` or ends in ``.yaml`` or ``.yml``.
+            ``/`` or ends in ``.yaml``, ``.yml`` or ``.json``. A .json file is read as the
+            config.json of a Hugging Face model, and a folder as the one that holds it. Where
+            there is no such path, a shipped model of that name on Hugging Face is meant.
 
     Raises:
-        ConfigError: No model has this name, or the file has problems: it lists all of them.
+        ConfigError: No model has this name, or the file has problems.
     """
+    if _is_hf_config(name_or_path):
+        from .hf.read import read_hf_config
+
+        return read_hf_config(name_or_path)
+    name_or_path = _by_hf_name(name_or_path) or name_or_path
     file = StrictFile(_find(name_or_path, "models", "model"))
     model = file.parse(Model, file.data)
     kinds = _read_kinds(file)
     _check_patterns(file)
+    _check_labels(file, kinds)
     if model is not None:
         _check_sizes(file, model)
     file.raise_problems()
     assert model is not None, "parse reports a problem whenever it returns None"
+    layers, shared = _layers(file, model, kinds)
+    drafts, _ = lay_out(model.draft_layers, kinds)
+    vision = _vision(file, model)
+    file.raise_problems()
     return ModelSpec(
         name=model.name,
         source=model.source,
@@ -56,10 +67,16 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         params_active=model.params.active,
         weight_bytes=model.weights.bytes,
         weight_dtype=model.weights.dtype,
-        layers=tuple(kinds[name] for run in model.layers for name in run.pattern * run.repeat),
+        layers=layers,
+        shared_layers=shared,
+        draft_layers=drafts,
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
+        overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
+        vision=vision,
+        kv_cache_dtype=model.kv_cache_dtype,
         notes=tuple(model.notes),
+        hf=model.hf,
     )
 
 
@@ -85,6 +102,25 @@ def load_gpu(name_or_path: str | Path) -> GPUSpec:
         flops={dtype: peak * 1e12 for dtype, peak in peaks.items()},
         link_bandwidth=gpu.link_gbs * 1e9,
     )
+
+
+def _is_hf_config(value: str | Path) -> bool:
+    if str(value).endswith(".json"):
+        return True
+    is_path = isinstance(value, Path) or "/" in value or os.sep in value
+    return is_path and Path(value).is_dir()
+
+
+def _by_hf_name(value: str | Path) -> str | None:
+    """The shipped model that ``google/gemma-3-27b-it`` and the like mean; None for none."""
+    if isinstance(value, Path) or value.count("/") != 1 or Path(value).exists():
+        return None
+    wanted = f"hf: {value}".casefold()
+    for name in model_names():
+        text = (_SHIPPED / "models" / f"{name}.yaml").read_text(encoding="utf-8")
+        if wanted in (line.strip().casefold() for line in text.splitlines()[:4]):
+            return name
+    return None
 
 
 def _names(folder: str) -> tuple[str, ...]:
@@ -119,7 +155,7 @@ def _read_kinds(file: StrictFile) -> dict[str, LayerSpec]:
         elif layer := file.parse(shape, entry, ("kinds", variant)):
             if problem := layer.problem():
                 file.report(("kinds", variant), problem)
-            found[variant] = layer.spec(variant)
+            found[variant] = layer.spec(layer.variant or variant)
     return found
 
 
@@ -131,10 +167,17 @@ def _check_patterns(file: StrictFile) -> None:
         for j, name in enumerate(_list(_mapping(run).get("pattern"))):
             if not isinstance(name, str):
                 continue
-            used.add(name)
-            if kinds and name not in kinds:
-                text = f"{name!r} is not one of kinds{suggest(name, kinds)}"
-                file.report(("layers", i, "pattern", j), text)
+            for part in names_of(name):
+                used.add(part)
+                if kinds and part not in kinds:
+                    text = f"{part!r} is not one of kinds{suggest(part, kinds)}"
+                    file.report(("layers", i, "pattern", j), text)
+    for i, name in enumerate(_list(file.data.get("draft_layers"))):
+        for part in names_of(name) if isinstance(name, str) else ():
+            used.add(part)
+            if kinds and part not in kinds:
+                text = f"{part!r} is not one of kinds{suggest(part, kinds)}"
+                file.report(("draft_layers", i), text)
     if not used <= kinds.keys():
         return
     for variant in kinds:
@@ -142,10 +185,20 @@ def _check_patterns(file: StrictFile) -> None:
             file.report(("kinds", variant), "is in no pattern of layers; use it or remove it")
 
 
+def _check_labels(file: StrictFile, kinds: dict[str, LayerSpec]) -> None:
+    """Results are kept by variant and window: entries that share both must count entries alike."""
+    seen: dict[tuple[str, int], tuple[str, LayerSpec]] = {}
+    for name, layer in kinds.items():
+        first, other = seen.setdefault((layer.variant, layer.window), (name, layer))
+        if (other.kind, other.tokens_per_entry) != (layer.kind, layer.tokens_per_entry):
+            text = f"{layer.variant!r} is {first!r} already, of another kind; give it another name"
+            file.report(("kinds", name, "variant"), text)
+
+
 def _check_sizes(file: StrictFile, model: Model) -> None:
-    caches = sum(run.repeat * len(run.pattern) for run in model.layers)
-    if caches > MAX_CACHES_PER_LAYER * model.num_layers:
-        text = f"holds {caches} caches for num_layers {model.num_layers}; check repeat"
+    described = sum(run.repeat * len(run.pattern) for run in model.layers)
+    if described != model.num_layers:
+        text = f"describes {described} layers, but num_layers is {model.num_layers}; check repeat"
         file.report(("layers",), text)
     total, active = model.params.total, model.params.active
     if active > total:
@@ -157,6 +210,28 @@ def _check_sizes(file: StrictFile, model: Model) -> None:
     if model.moe is not None and model.moe.top_k > model.moe.experts:
         text = f"{model.moe.top_k} is more than experts {model.moe.experts}; swapped?"
         file.report(("moe", "top_k"), text)
+
+
+def _layers(
+    file: StrictFile, model: Model, kinds: dict[str, LayerSpec]
+) -> tuple[tuple[LayerSpec, ...], tuple[tuple[int, int], ...]]:
+    try:
+        items = [item for run in model.layers for item in run.pattern * run.repeat]
+        return lay_out(items, kinds)
+    except ValueError as error:
+        file.report(("layers",), str(error))
+        return (), ()
+
+
+def _vision(file: StrictFile, model: Model) -> VisionSpec | None:
+    if model.vision is None:
+        return None
+    try:
+        return vision_from_mapping(model.vision)
+    except ConfigError as error:
+        key, _, text = str(error).removeprefix("vision: ").partition(": ")
+        file.report(("vision", key) if text else ("vision",), text or key)
+        return None
 
 
 def _mapping(value: object) -> dict[str, Any]:

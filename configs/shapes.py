@@ -26,6 +26,8 @@ class LayerShape(Shape):
 
     kind: Kind
     heads: Count
+    variant: Text | None = None
+    """The layer's exact name, where it is not the entry's: two entries may share one."""
 
     def problem(self) -> str | None:
         """Return what is wrong although each key alone is right, or None."""
@@ -41,8 +43,10 @@ class Attention(LayerShape):
 
     kv_heads: Count
     head_dim: Count
-    v_head_dim: Count | None = None
+    v_head_dim: Elements | None = None
     dtype: CacheDtype | None = None
+    replicated: bool = False
+    fp8_entry_bytes: Elements = 0
 
     def problem(self) -> str | None:
         """Return that the head counts are swapped, or None."""
@@ -60,6 +64,8 @@ class Attention(LayerShape):
             k_dim=self.head_dim,
             v_dim=self.head_dim if self.v_head_dim is None else self.v_head_dim,
             dtype=self.dtype,
+            replicated=self.replicated,
+            fp8_entry_bytes=self.fp8_entry_bytes,
         )
 
 
@@ -67,16 +73,19 @@ class Windowed(Attention):
     """Attention that never looks further back than ``window`` tokens."""
 
     window: Tokens
+    block_size: Elements = 0
 
     def spec(self, variant: str) -> LayerSpec:
         """Return the layer under the name that the file gives it."""
-        return replace(super().spec(variant), window=self.window)
+        return replace(super().spec(variant), window=self.window, block_size=self.block_size)
 
 
 class Latent(LayerShape):
     """MLA: one latent vector a token, the same on every tensor-parallel rank."""
 
     latent_dim: Count
+    tokens_per_entry: Count = 1
+    fp8_entry_bytes: Elements = 0
     replicated: Literal[True] = True
 
     def spec(self, variant: str) -> LayerSpec:
@@ -87,15 +96,22 @@ class Latent(LayerShape):
             heads=self.heads,
             kv_heads=1,
             k_dim=self.latent_dim,
+            tokens_per_entry=self.tokens_per_entry,
+            fp8_entry_bytes=self.fp8_entry_bytes,
             replicated=True,
         )
 
 
 class Indexer(LayerShape):
-    """Keys that choose the tokens of sparse attention, scales included, in bytes."""
+    """Keys that choose the tokens of sparse attention, scales included.
 
-    entry_bytes: Count
-    dtype: Literal["int8", "fp8"] = "int8"
+    With the default dtype ``key_dim`` counts bytes, whatever ``--kv-cache-dtype`` says; null lets
+    the keys follow it.
+    """
+
+    key_dim: Count
+    tokens_per_entry: Count = 1
+    dtype: CacheDtype | None = "int8"
     replicated: Literal[True] = True
 
     def spec(self, variant: str) -> LayerSpec:
@@ -105,7 +121,32 @@ class Indexer(LayerShape):
             variant=variant,
             heads=self.heads,
             kv_heads=1,
-            k_dim=self.entry_bytes,
+            k_dim=self.key_dim,
+            tokens_per_entry=self.tokens_per_entry,
+            dtype=self.dtype,
+            replicated=True,
+        )
+
+
+class Compressor(LayerShape):
+    """Tokens that the next compressed entry is made of (DeepSeek-V4), in elements a token."""
+
+    elements: Count
+    window: Tokens
+    block_size: Elements = 0
+    dtype: CacheDtype = "fp32"
+    replicated: Literal[True] = True
+
+    def spec(self, variant: str) -> LayerSpec:
+        """Return the layer under the name that the file gives it."""
+        return LayerSpec(
+            kind=self.kind,
+            variant=variant,
+            heads=self.heads,
+            kv_heads=1,
+            k_dim=self.elements,
+            window=self.window,
+            block_size=self.block_size,
             dtype=self.dtype,
             replicated=True,
         )
@@ -114,19 +155,27 @@ class Indexer(LayerShape):
 class State(LayerShape):
     """A recurrent layer: the last columns of its convolution and its state, once a request."""
 
-    conv_elements: Elements
-    conv_dtype: CacheDtype
-    ssm_elements: Elements
-    ssm_dtype: CacheDtype
+    conv_channels: Elements = 0
+    conv_groups: Elements = 0
+    conv_group_channels: Elements = 0
+    conv_columns: Elements = 0
+    conv_dtype: CacheDtype = "bf16"
+    ssm_elements: Elements = 0
+    ssm_dtype: CacheDtype = "bf16"
 
     def problem(self) -> str | None:
-        """Return that nothing is kept, or None."""
-        kept = self.conv_elements + self.ssm_elements
-        return None if kept else "keeps no element; give conv_elements or ssm_elements"
+        """Return that nothing is kept, or that one of a pair of keys is missing, or None."""
+        if bool(self.conv_groups) != bool(self.conv_group_channels):
+            return "conv_groups and conv_group_channels go together; give both or neither"
+        channels = self.conv_channels + self.conv_groups * self.conv_group_channels
+        if bool(channels) != bool(self.conv_columns):
+            return "conv_channels and conv_columns go together; give both or neither"
+        kept = channels + self.ssm_elements
+        return None if kept else "keeps no element; give conv_channels or ssm_elements"
 
     def spec(self, variant: str) -> LayerSpec:
         """Return the layer under the name that the file gives it."""
-        return LayerSpec(variant=variant, **self.model_dump())
+        return LayerSpec(variant=variant, **self.model_dump(exclude={"variant"}))
 
 
 LAYER_SHAPES: dict[str, type[LayerShape]] = {
@@ -136,6 +185,7 @@ LAYER_SHAPES: dict[str, type[LayerShape]] = {
     "chunked_local": Windowed,
     "mla": Latent,
     "indexer": Indexer,
+    "compressor": Compressor,
     "mamba": State,
     "linear": State,
 }
@@ -143,7 +193,11 @@ LAYER_SHAPES: dict[str, type[LayerShape]] = {
 
 
 class Run(Shape):
-    """Names of ``kinds`` in layer order, the whole list ``repeat`` times."""
+    """Layers in order, the whole list ``repeat`` times.
+
+    A layer is a name of ``kinds``, or several joined by ``+``; ``none`` is a layer without a cache,
+    ``shared:NAME`` reads the cache of the last layer before it that has NAME.
+    """
 
     repeat: Layers = 1
     pattern: Annotated[list[str], Field(min_length=1)]
@@ -170,10 +224,19 @@ class MoE(Shape):
     top_k: Count
 
 
+class Overhead(Shape):
+    """Bytes of each GPU beside weights and caches, where they were observed, and by whom."""
+
+    bytes: Size
+    source: Text
+
+
 class Model(Shape):
     """A model file. The entries of ``kinds`` are checked one by one, by ``LAYER_SHAPES``."""
 
     name: Name
+    hf: Text | None = None
+    """Name on Hugging Face, by which the model is found too."""
     source: Text
     max_model_len: Tokens
     num_layers: Layers
@@ -182,9 +245,14 @@ class Model(Shape):
     params: Params
     weights: Weights
     tied_embeddings: bool = False
+    kv_cache_dtype: Literal["bf16", "fp8"] = "bf16"
     moe: MoE | None = None
+    overhead: Overhead | None = None
+    vision: dict[str, Any] | None = None
     kinds: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     layers: Annotated[list[Run], Field(min_length=1)]
+    draft_layers: list[str] = Field(default_factory=list[str])
+    """The model's own draft layers (MTP), each as in a pattern; they count in ``kinds`` only."""
     notes: list[Text] = Field(default_factory=list[Text])
 
 

@@ -4,8 +4,11 @@ Names follow vLLM 0.33 (``vllm/v1/kv_cache_interface.py``). All bytes are per te
 once ``tensor_parallel_size`` was applied.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from .images.spec import VisionSpec
 
 Kind = Literal[
     "full",
@@ -66,7 +69,7 @@ class KVCacheSpec:
     entry_bytes: int = 0
     """Bytes of one entry of the cache; 0 for states."""
     tokens_per_entry: int = 1
-    """Tokens that an entry stands for; ``block_size`` is a multiple of it."""
+    """Tokens that an entry stands for; ``block_size`` is a multiple of it. 1 with a ``window``."""
     state_bytes: int = 0
     window: int = 0
     """Sliding window or attention chunk in tokens; 0 where the kind has none."""
@@ -132,6 +135,8 @@ class LayerSpec:
     """Tokens that one entry stands for: 4 or 128 where attention is compressed (DeepSeek-V4)."""
     fp8_entry_bytes: int = 0
     """Bytes of an entry at fp8 where it is packed with its scales; 0 for a byte per element."""
+    block_size: int = 0
+    """Tokens per block where the kernels want others than ``--block-size``; 0 where they do not."""
     conv_channels: int = 0
     """Channels of the convolution that tensor parallelism splits."""
     conv_groups: int = 0
@@ -216,6 +221,7 @@ class LayerSpec:
                 state_bytes=conv + ssm,
                 shape=(conv, ssm, self.conv_dtype, ssm_dtype or self.ssm_dtype),
                 state_sizes=tuple(size for size in (conv, ssm) if size),
+                num_speculative_blocks=num_speculative_tokens,
             )
         heads = self.kv_heads if self.replicated else cdiv(self.kv_heads, tp)
         return KVCacheSpec(
@@ -238,6 +244,15 @@ class MoESpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverheadSpec:
+    """Memory beside weights and caches that somebody observed, and where the figure comes from."""
+
+    bytes: int
+    """On each GPU: activations, context, graphs, the profile of a vision encoder."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model as the simulator sees it: its caches in layer order, and its size.
 
@@ -257,9 +272,22 @@ class ModelSpec:
     """Bytes of the checkpoint as it is served (its quantisation applied), all ranks together."""
     weight_dtype: str
     layers: tuple[LayerSpec, ...]
+    shared_layers: tuple[tuple[int, int], ...] = ()
+    """Decoder layers without a cache of their own, each with the layer whose cache it reads."""
+    draft_layers: tuple[LayerSpec, ...] = ()
+    """Caches of the model's own draft layers (MTP): they exist only where it speculates."""
+    num_speculative_tokens: int = 0
+    """Tokens that a draft proposes per step: states keep as many more columns and copies."""
+    kv_cache_dtype: str = "bf16"
+    """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None
+    overhead: OverheadSpec | None = None
+    vision: VisionSpec | None = None
+    """Where engines were seen to keep more or less than is estimated."""
     tied_embeddings: bool = False
     notes: tuple[str, ...] = field(default=())
+    hf: str | None = None
+    """Name on Hugging Face."""
 
     @property
     def has_state(self) -> bool:
@@ -276,16 +304,30 @@ class ModelSpec:
         """Whether some layer attends to encoder tokens."""
         return any(layer.kind == "cross" for layer in self.layers)
 
+    @property
+    def tokens_per_entry(self) -> int:
+        """Tokens that a block must be a multiple of: entries of all layers end with it."""
+        return math.lcm(*(layer.tokens_per_entry for layer in self.layers))
+
     def kv_cache_specs(
-        self, *, block_size: int, tp: int = 1, kv_dtype: str = "bf16"
+        self,
+        *,
+        block_size: int,
+        tp: int = 1,
+        kv_dtype: str = "bf16",
+        ssm_dtype: str | None = None,
     ) -> tuple[KVCacheSpec, ...]:
         """Return the caches of all layers on one rank; a state stands for a whole request."""
         return tuple(
             replace(
                 layer.kv_cache_spec(
-                    block_size=self.max_model_len if layer.kind in STATE_KINDS else block_size,
+                    block_size=self.max_model_len
+                    if layer.kind in STATE_KINDS
+                    else layer.block_size or block_size,
                     tp=tp,
                     kv_dtype=kv_dtype,
+                    ssm_dtype=ssm_dtype,
+                    num_speculative_tokens=self.num_speculative_tokens,
                 ),
                 layer=index,
             )

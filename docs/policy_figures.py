@@ -89,7 +89,12 @@ def model() -> ModelSpec:
         kind="sliding_window", variant="swa", heads=1, kv_heads=1, k_dim=256, v_dim=256, window=256
     )
     state = LayerSpec(
-        kind="mamba", variant="mamba", heads=1, conv_elements=6 * KIB, ssm_elements=24 * KIB
+        kind="mamba",
+        variant="mamba",
+        heads=1,
+        conv_channels=6 * KIB,
+        conv_columns=1,
+        ssm_elements=24 * KIB,
     )
     layers = (full, window, window, full, state, window, window, full, window, state)
     return ModelSpec(

@@ -21,7 +21,7 @@ from ..configs.specs import Kind, KVCacheSpec
 
 KVCacheLayout = Literal["LBNHC", "LBHNC", "LHBNC", "BLNHC", "BLHNC", "BHLNC"]
 """Order of the pool's axes, outermost first (vLLM's ``v1/kv_cache_layout.py``): layer, block, head,
-token in the block, content. LBNHC is what vLLM takes unless an attention backend asks otherwise."""
+token in the block, content."""
 
 TokenSource = Literal["text", "cross", "all"]
 """Which tokens fill a group's pages: the sequence's own, the encoder's, or both in one table."""
@@ -42,12 +42,9 @@ class Content:
     """Of all ``layers`` together; 0 for attention."""
     window: int = 0
 
-    def bytes_of(self, tokens: Any) -> Any:
-        """Bytes that ``tokens`` (an int or an array, of one request or a sum) amount to.
-
-        Where entries stand for several tokens, whole bytes of the average per token.
-        """
-        return tokens * self.entry_bytes // self.tokens_per_entry
+    def entries(self, tokens: Any) -> Any:
+        """Entries of ``tokens`` of one request (an int or an array); one that is begun counts."""
+        return -(-tokens // self.tokens_per_entry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +90,7 @@ class PageGroup:
 
     def capacity_bytes(self, content: Content) -> int:
         """Bytes that one full block stores for ``content``."""
-        entries = -(-self.block_size // content.tokens_per_entry)
-        return content.state_bytes or content.entry_bytes * entries
+        return content.state_bytes or content.entry_bytes * content.entries(self.block_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +99,8 @@ class GroupingContext:
 
     block_size: int
     max_model_len: int
-    kv_cache_layout: KVCacheLayout = "LBNHC"
+    kv_cache_layout: KVCacheLayout | None = None
+    """None: what vLLM takes for such layers."""
 
 
 Grouping = Callable[[Sequence[KVCacheSpec], GroupingContext], tuple[PageGroup, ...]]

@@ -13,6 +13,11 @@ from .table_contract import SharedTables
 from .usage import PARTS, IntArray, KindBytes, Rows, UsageMeter
 
 CACHED, PADDING = PARTS.index("cached"), PARTS.index("padding")
+_VIEWED = {
+    "sliding_window": layout.SLIDING,
+    "compressor": layout.SLIDING,
+    "chunked_local": layout.CHUNKED,
+}
 
 
 class _View(NamedTuple):
@@ -35,12 +40,11 @@ class CachedUsageMeter(UsageMeter):
     def __init__(self, tables: SharedTables) -> None:
         super().__init__(tables)
         self.shared_tables = tables
-        kinds = {"sliding_window": layout.SLIDING, "chunked_local": layout.CHUNKED}
         self._views = [
-            _View(index, content.label, kinds[content.kind], content.window)
+            _View(index, content.label, _VIEWED[content.kind], content.window)
             for index, group in enumerate(tables.groups)
             for content in group.contents
-            if content.kind in kinds
+            if content.kind in _VIEWED
         ]
         rows = [
             (view.group, view.kind, view.window, tables.class_of[view.group])
@@ -110,16 +114,16 @@ class CachedUsageMeter(UsageMeter):
             if content.state_bytes:
                 result.needed[:, at] += held
             else:
-                live, dead_tokens = self._tokens(index, position, rows)
-                needed = content.bytes_of(live) // each
-                dead = content.bytes_of(dead_tokens) // each
+                live, dead_entries = self._entries(index, position, rows)
+                needed = live * content.entry_bytes // each
+                dead = dead_entries * content.entry_bytes // each
                 result.needed[:, at] += needed
                 result.dead[:, at] += dead
                 result.internal[:, at] += held - needed - dead
         result.padding[:, self.labels.index(group.contents[0].label)] += rest
 
-    def _tokens(self, index: int, position: int, rows: Rows) -> tuple[IntArray, IntArray]:
-        """Live tokens and tokens of dead pages of one content, counted once in every page."""
+    def _entries(self, index: int, position: int, rows: Rows) -> tuple[IntArray, IntArray]:
+        """Live entries and those of dead pages of one content, counted once in every page."""
         group, class_index = self.tables.groups[index], self.tables.class_of[index]
         content, each = group.contents[position], group.pages_per_block
         live = live_tokens(
@@ -141,10 +145,11 @@ class CachedUsageMeter(UsageMeter):
                 live.sum(axis=-1) * each - rows.excess[..., LIVE, view],
                 dead.sum(axis=-1) * each - rows.excess[..., DEAD_PAGES, view] * group.block_size,
             )
-        # Every token is read, and only full pages are shared.
+        # Every entry is read, and only full pages are shared.
         table = rows.allocated[class_index] - rows.expired[class_index]
         shared = table.sum(axis=-1) - rows.held[..., index]
-        return live.sum(axis=-1) * each - shared * group.block_size, dead.sum(axis=-1) * each
+        live = content.entries(live).sum(axis=-1) * each
+        return live - shared * content.entries(group.block_size), dead.sum(axis=-1) * each
 
     def add_slack(self, parts: list[list[int]], slack: Slack) -> None:
         """See UsageMeter; pages that nobody holds and a lookup may find are cached."""

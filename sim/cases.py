@@ -46,12 +46,15 @@ class _Strict(BaseModel):
 class CaseLayer(_Strict):
     """One layer, or a repeated one (``count``)."""
 
-    kind: Literal["full", "sliding_window", "chunked_local", "mla", "mamba", "cross"]
+    kind: Literal["full", "sliding_window", "chunked_local", "mla", "mla_window", "mamba", "cross"]
+    """``mla_window``: a sliding window of one vector a token, as DeepSeek-V4's are."""
     count: int = Field(1, ge=1, le=MAX_LAYERS)
     kv_heads: int = Field(1, ge=1)
     head_size: int = Field(1, ge=1)
     dtype: Literal["bf16", "fp16", "fp32", "fp8"] = "bf16"
     block_size: int | None = Field(None, ge=1)
+    tokens_per_entry: int = Field(1, ge=1)
+    """Tokens that an entry stands for (vLLM's ``tokens_per_state``)."""
     window: int = Field(0, ge=0)
     chunk: int = Field(0, ge=0)
     mode: Literal["none", "align"] = "none"
@@ -66,8 +69,10 @@ class CaseLayer(_Strict):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         """Refuse a layer without the keys of its kind."""
-        if self.kind == "sliding_window" and not self.window:
-            raise ValueError("a sliding_window layer needs 'window', its size in tokens")
+        if self.kind in ("sliding_window", "mla_window") and not self.window:
+            raise ValueError(f"a {self.kind} layer needs 'window', its size in tokens")
+        if self.kind != "mla" and self.tokens_per_entry > 1:
+            raise ValueError("tokens_per_entry: only entries of mla stand for several tokens")
         if self.kind == "chunked_local" and not self.chunk:
             raise ValueError("a chunked_local layer needs 'chunk', its size in tokens")
         if self.kind == "mamba" and self.states:
@@ -81,14 +86,16 @@ class CaseLayer(_Strict):
         """The cache of this layer, as vLLM's spec of the same name."""
         if self.kind == "mamba":
             return self._state_spec(max_model_len)
-        vectors = 1 if self.kind == "mla" else 2
+        vector = self.kind in ("mla", "mla_window")
+        elements = self.kv_heads * self.head_size * (1 if vector else 2)
         return KVCacheSpec(
-            kind=self.kind,
+            kind="sliding_window" if self.kind == "mla_window" else self.kind,
             variant=self.kind,
             block_size=self.block_size or block_size,
-            entry_bytes=int(vectors * self.kv_heads * self.head_size * DTYPE_BYTES[self.dtype]),
+            entry_bytes=int(elements * DTYPE_BYTES[self.dtype]),
+            tokens_per_entry=self.tokens_per_entry,
             window=self.window or self.chunk,
-            shape=(self.kv_heads, self.head_size, self.dtype),
+            shape=(self.kv_heads, self.head_size, 0 if vector else self.head_size, self.dtype),
             page_size_padded=self.page_size_padded,
         )
 

@@ -81,7 +81,10 @@ class LatencyModel(Protocol):
 
 @dataclass(frozen=True)
 class AttentionClass:
-    """Layers of equal kind, window and size."""
+    """Layers of equal kind, window and size.
+
+    Compressors have none: they read their window once per entry, which is two tokens a token.
+    """
 
     label: str
     spec: KVCacheSpec
@@ -107,7 +110,7 @@ class AnalyticalLatency:
         self._engine = engine
         self._flops_per_us = gpu.flops["bf16"] / 1e6
         self._bytes_per_us = gpu.memory_bandwidth / 1e6
-        specs = model.kv_cache_specs(block_size=1, tp=engine.tp, kv_dtype=engine.config.kv_dtype)
+        specs = engine.kv_cache_specs(model)
         self._states = [spec for spec in specs if spec.is_state]
         self._state_bytes = sum(spec.state_bytes for spec in self._states)
         self._classes = _attention_classes(model.layers, specs, engine.tp)
@@ -253,7 +256,7 @@ def _attention_classes(
 ) -> tuple[AttentionClass, ...]:
     counts: dict[tuple[KVCacheSpec, float], int] = {}
     for layer, spec in zip(layers, specs, strict=True):
-        if not spec.is_state:
+        if not spec.is_state and spec.kind != "compressor":
             flops = 2.0 * layer.heads / tp * (layer.k_dim + (layer.v_dim or layer.k_dim))
             flops /= layer.tokens_per_entry
             counts[spec, flops] = counts.get((spec, flops), 0) + 1

@@ -10,12 +10,29 @@ from ..configs.engine import GIB, ResolvedEngine
 from ..configs.errors import ConfigError
 from ..configs.specs import STATE_KINDS, GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import GroupingContext
+from ..policies.grouping.layout import aligned_pages
 from ..policies.grouping.vllm import align_hybrid_block_size, vllm
 
 CONTEXT_BYTES = GIB
 """CUDA context, libraries, graphs (vLLM start-up logs show 0.6-1.6 GiB of non-torch memory)."""
 COMMUNICATION_BYTES = GIB // 2
 """NCCL buffers where tensor parallelism is used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSums:
+    """What a derived pool was derived from: bytes of one GPU."""
+
+    memory: int
+    utilization: float
+    """Share of the memory that the engine may use."""
+    usable: int
+    """Memory x utilization."""
+    weights: int
+    overhead: int
+    """Beside weights and caches: activations, context, buffers."""
+    overhead_source: str
+    """``estimated``, ``given``, or what the model file says of it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,8 @@ class KVPool:
     """Short name of the way: derived, kv-bytes, num-gpu-blocks, vllm-log."""
     explanation: str
     """The arithmetic in one line, for the user."""
+    sums: PoolSums | None = None
+    """The same as numbers; None unless the pool was derived."""
 
     def describe(self) -> dict[str, Any]:
         """For the results."""
@@ -34,9 +53,18 @@ class KVPool:
 
 
 def kv_pool(
-    model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, vllm_log: str | Path | None = None
+    model: ModelSpec,
+    gpu: GPUSpec,
+    engine: ResolvedEngine,
+    vllm_log: str | Path | None = None,
+    *,
+    overhead: int | None = None,
 ) -> KVPool:
-    """Obtain the pool: given in bytes, given in blocks, read from a vLLM log, or derived."""
+    """Obtain the pool: given in bytes, given in blocks, read from a vLLM log, or derived.
+
+    ``overhead``: bytes of each GPU beside weights and caches, for a pool that is derived. None:
+    what the model's file says of it, or else an estimate (``overhead_bytes``).
+    """
     config = engine.config
     given = [
         name
@@ -49,6 +77,10 @@ def kv_pool(
     ]
     if len(given) > 1:
         raise ConfigError(f"the KV pool is given twice, by {' and '.join(given)}; keep one of them")
+    if given and overhead is not None:
+        raise ConfigError(
+            f"the KV pool is given by {given[0]}, so --overhead would change nothing; keep one"
+        )
     if config.kv_cache_memory_bytes is not None:
         size = config.kv_cache_memory_bytes
         return KVPool(size, "kv-bytes", f"{_gib(size)} per GPU, given")
@@ -56,17 +88,17 @@ def kv_pool(
         return _from_blocks(config.num_gpu_blocks_override, "num-gpu-blocks", model, engine)
     if vllm_log is not None:
         return _from_log(Path(vllm_log), model, engine)
-    return _derived(model, gpu, engine)
+    return _derived(model, gpu, engine, overhead)
 
 
 def layer_specs(
     model: ModelSpec, engine: ResolvedEngine, *, aligned: bool
 ) -> tuple[KVCacheSpec, ...]:
-    """Caches of the layers on one rank, with vLLM's block-size alignment if ``aligned``."""
-    specs = model.kv_cache_specs(
-        block_size=engine.block_size, tp=engine.tp, kv_dtype=engine.config.kv_dtype
-    )
-    return tuple(align_hybrid_block_size(specs, engine.block_size)) if aligned else specs
+    """Caches of the layers on one rank, with vLLM's block sizes and padding if ``aligned``."""
+    specs = engine.kv_cache_specs(model)
+    if not aligned:
+        return specs
+    return tuple(aligned_pages(align_hybrid_block_size(specs, engine.block_size)))
 
 
 def vllm_block_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:
@@ -86,32 +118,54 @@ def overhead_bytes(model: ModelSpec, engine: ResolvedEngine, tp: int) -> int:
     return hidden + logits + CONTEXT_BYTES + (COMMUNICATION_BYTES if tp > 1 else 0)
 
 
-def _derived(model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine) -> KVPool:
+def _derived(model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, given: int | None) -> KVPool:
     config = engine.config
     usable = int(gpu.memory_bytes * config.gpu_memory_utilization)
     weights = model.weight_bytes // engine.tp
-    overhead = overhead_bytes(model, engine, engine.tp)
+    overhead, name, source = _overhead(model, engine, engine.tp, given)
     size = usable - weights - overhead
     sums = (
         f"{_gib(gpu.memory_bytes)} x {config.gpu_memory_utilization:g} - weights {_gib(weights)} "
-        f"- activations and context {_gib(overhead)} (estimated, +-1 GiB)"
+        f"- {name} {_gib(overhead)} ({source})"
     )
     if size <= 0:
-        enough = _smallest_tp(model, engine, usable)
+        enough = _smallest_tp(model, engine, usable, given)
         advice = f"more GPUs (--tp {enough})" if enough else "larger GPUs"
         raise ConfigError(
             f"{model.name} does not fit {engine.tp} x {gpu.name}: {sums} leaves nothing. "
             f"Use {advice}, or --gpu-memory-utilization."
         )
-    return KVPool(size, "derived", f"{_gib(size)} per GPU = {sums}")
+    parts = PoolSums(
+        memory=gpu.memory_bytes,
+        utilization=config.gpu_memory_utilization,
+        usable=usable,
+        weights=weights,
+        overhead=overhead,
+        overhead_source=source,
+    )
+    return KVPool(size, "derived", f"{_gib(size)} per GPU = {sums}", parts)
 
 
-def _smallest_tp(model: ModelSpec, engine: ResolvedEngine, usable: int) -> int | None:
+def _overhead(
+    model: ModelSpec, engine: ResolvedEngine, tp: int, given: int | None
+) -> tuple[int, str, str]:
+    """Bytes beside weights and caches, what they are called, and where the figure is from."""
+    if given is not None:
+        return given, "overhead", "given"
+    if model.overhead is not None:
+        return model.overhead.bytes, "overhead", model.overhead.source
+    estimate = overhead_bytes(model, engine, tp)
+    return estimate, "activations and context", "estimated, +-1 GiB"
+
+
+def _smallest_tp(
+    model: ModelSpec, engine: ResolvedEngine, usable: int, given: int | None
+) -> int | None:
     """Fewest ranks that can share the heads and leave memory for caches; None if none can."""
     heads = math.gcd(*(layer.heads for layer in model.layers if layer.kind not in STATE_KINDS))
     for tp in range(engine.tp + 1, (heads or 64) + 1):
-        divides = heads % tp == 0
-        if divides and usable - model.weight_bytes // tp > overhead_bytes(model, engine, tp):
+        overhead, _, _ = _overhead(model, engine, tp, given)
+        if heads % tp == 0 and usable - model.weight_bytes // tp > overhead:
             return tp
     return None
 

@@ -62,7 +62,7 @@ def prepare(
     retention, cache_warnings = chosen_retention(policy, model, resolved.config)
     pool = kv_pool(model, gpu, resolved, vllm_log)
     context = GroupingContext(block_size=resolved.block_size, max_model_len=resolved.max_model_len)
-    groups = policy.group(_specs(model, resolved, policy, retention), context)
+    groups = policy.group(policy_specs(model, resolved, policy, retention), context)
     carving = policy.make_carving(groups, pool.bytes)
     cache, hash_unit = None, 0
     if retention.enabled and isinstance(carving, LCMCarving):
@@ -99,9 +99,10 @@ def _cache_rules(groups: tuple[PageGroup, ...], retention: Retention) -> CacheRu
         raise ConfigError(f"policy.retention: {error}") from error
 
 
-def _specs(
+def policy_specs(
     model: ModelSpec, engine: ResolvedEngine, policy: Policy, retention: Retention
 ) -> tuple[KVCacheSpec, ...]:
+    """Caches of the layers on one rank, in the blocks that ``policy`` starts from."""
     if policy.aligns_blocks:
         return vllm_specs(model, engine, enable_prefix_caching=retention.enabled)
     specs = layer_specs(model, engine, aligned=False)
@@ -161,7 +162,8 @@ def _policy_warnings(
             "scheduling does not apply, max_num_batched_tokens and chunked prefill only to the "
             "estimate of the pool, which is as large as under v1"
         )
-    if policy.grouping == "vllm_nohybrid" and (model.has_state or model.has_cross):
+    odd = model.has_state or model.has_cross or model.tokens_per_entry > 1
+    if policy.grouping == "vllm_nohybrid" and odd:
         warnings.append(
             "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
             "are promoted to full attention here"

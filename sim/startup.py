@@ -86,7 +86,7 @@ def startup_of_model(
     *,
     enable_prefix_caching: bool = True,
     hybrid: bool = True,
-    kv_cache_layout: KVCacheLayout = "LBNHC",
+    kv_cache_layout: KVCacheLayout | None = None,
 ) -> Startup:
     """Start-up of a model on one GPU type."""
     pool = kv_pool(model, gpu, engine)
@@ -96,13 +96,7 @@ def startup_of_model(
         max_model_len=engine.max_model_len,
         kv_cache_layout=kv_cache_layout,
     )
-    scheduler = SchedulerConfig(
-        max_num_seqs=engine.max_num_seqs,
-        max_num_batched_tokens=engine.max_num_batched_tokens,
-        max_model_len=engine.max_model_len,
-        async_scheduling=engine.config.async_scheduling,
-    )
-    limits = _limits(pool.bytes, scheduler, specs, enable_prefix_caching)
+    limits = startup_limits(engine, specs, pool.bytes, enable_prefix_caching)
     return _startup(model.name, specs, context, limits, pool, hybrid=hybrid)
 
 
@@ -122,6 +116,22 @@ def vllm_specs(
         replace(spec, mamba_cache_mode=mode, block_size=block_size) if spec.is_state else spec
         for spec in specs
     )
+
+
+def startup_limits(
+    engine: ResolvedEngine,
+    specs: Sequence[KVCacheSpec],
+    kv_bytes: int,
+    enable_prefix_caching: bool,
+) -> Limits:
+    """What the figures of an engine depend on beside its groups."""
+    scheduler = SchedulerConfig(
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
+        max_model_len=engine.max_model_len,
+        async_scheduling=engine.config.async_scheduling,
+    )
+    return _limits(kv_bytes, scheduler, specs, enable_prefix_caching)
 
 
 def _limits(

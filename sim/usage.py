@@ -168,8 +168,9 @@ class UsageMeter:
             dead = np.maximum(outside, 0) // group.block_size * group.block_size
         if group.source == "all":
             dead = dead + (rows.text if content.kind == "cross" else rows.cross)
-        each, tokens = content.entry_bytes, content.tokens_per_entry
-        return live.sum(axis=-1) * each // tokens, dead.sum(axis=-1) * each // tokens
+        # An entry that is begun is needed: the tokens to come complete it.
+        live, dead = -(-live // content.tokens_per_entry), dead // content.tokens_per_entry
+        return live.sum(axis=-1) * content.entry_bytes, dead.sum(axis=-1) * content.entry_bytes
 
     def add_slack(self, parts: list[list[int]], slack: Slack) -> None:
         """Add the carving's internal and external bytes to the per-kind rows ``parts``."""

@@ -1,1 +1,1 @@
-"""Models from their Hugging Face config.json."""
+"""Hugging Face config.json files: which caches a model has, how many parameters, how long."""

@@ -149,11 +149,11 @@ class Keys:
         present = {name: value for name, value in self._data.items() if value is not None}
         return Keys(defaults | present, file=self.file, path=self.path, text=self._text)
 
-    def missing(self, *names: str) -> NoReturn:
+    def missing(self, name: str, *others: str) -> NoReturn:
         """Raise that none of the names is there."""
-        others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-        what = f"is missing{others}; the sizes of this model cannot be known without it"
-        self.fail(names[0], what)
+        instead = f" (or {', '.join(others)})" if others else ""
+        what = f"is missing{instead}; the sizes of this model cannot be known without it"
+        self.fail(name, what)
 
     def fail(self, name: str, text: str) -> NoReturn:
         """Raise ConfigError: file, line, key, and what is wrong with it."""
@@ -197,13 +197,22 @@ def read_keys(path: Path) -> Keys:
     except json.JSONDecodeError as error:
         message = f"{file}:{error.lineno}: broken JSON at column {error.colno}: {error.msg}"
         raise ConfigError(f"{message}; is the download complete?") from error
-    except _Twice as error:
+    except _TwiceError as error:
         raise ConfigError(f"{file}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: broken JSON: {error}; is the download complete?") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{file}: must be a mapping of keys, not {short(data)}")
     return Keys(data, file=str(file), text=text)
+
+
+def is_hf_config(path: Path) -> bool:
+    """Whether a JSON file describes a model: a type or an architecture stands at its top."""
+    try:
+        keys = read_keys(path)
+    except ConfigError:
+        return path.name == "config.json"
+    return "model_type" in keys or "architectures" in keys
 
 
 def short(value: object) -> str:
@@ -215,7 +224,7 @@ def short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-class _Twice(ValueError):
+class _TwiceError(ValueError):
     """A key stands twice with different values."""
 
 
@@ -223,7 +232,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name, value in pairs:
         if name in data and data[name] != value:
-            raise _Twice(
+            raise _TwiceError(
                 f"{name}: stands twice, as {short(data[name])} and as {short(value)}; keep one"
             )
         data[name] = value

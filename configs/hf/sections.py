@@ -10,6 +10,8 @@ NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 """Sections that hold the language model, in the order in which they are tried."""
 
 OUTER_FAMILIES = {
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen2_vl": "qwen2_vl_text",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
@@ -34,7 +36,7 @@ OUTER_FAMILIES = {
     "llava_next": "llama",
     "llava_onevision": "qwen2",
 }
-"""Family of a nested language model that does not name its own."""
+"""Family of the language model in a file that names the outer model alone."""
 
 ARCHITECTURE_FAMILIES = {
     "MiniCPM3ForCausalLM": "minicpm3",
@@ -60,7 +62,7 @@ def text_section(root: Keys) -> Keys:
     """The section of the language model: a nested one, or the file itself."""
     for name in NESTED:
         nested = root.section(name)
-        if nested is not None:
+        if nested is not None and any(True for _ in nested):
             return text_section(nested)
     return root
 
@@ -69,9 +71,9 @@ def family_of(root: Keys, text: Keys) -> str:
     """The family of the language model; ConfigError if the file does not say."""
     own = _named(text)
     if own is not None:
-        return own
+        return OUTER_FAMILIES.get(own, own)
     outer = _named(root)
-    if outer is not None and text is not root:
+    if outer is not None:
         if outer in OUTER_FAMILIES:
             return OUTER_FAMILIES[outer]
         text.fail("model_type", f"is missing, and model_type {outer!r} does not imply one")

@@ -2,12 +2,12 @@
 
 import sys
 import traceback
-from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from .._version import __version__
+from .lazy import LazyGroup
 
 VERBS = {
     "run": ("run", "Replay a trace against a memory policy and report memory, batches, latency."),
@@ -15,33 +15,16 @@ VERBS = {
         "verify",
         "Replay a step-driven case as vLLM would and compare it with a recording.",
     ),
-    "model": ("model", "Say how vLLM groups the layers of a model, and what its pool holds."),
+    "model": ("model", "Look at models: what they keep, and what each policy makes of it."),
+    "max-context": ("max_context", "Say how long a request may be under each policy."),
     "policies": ("policies", "List the memory policies."),
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all verbs."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the verb's module and return its command."""
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = import_module(f"{__name__}.{VERBS[cmd_name][0]}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
-
-
 @click.group(
     cls=LazyGroup,
+    verbs=VERBS,
+    package=__name__,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 an SLO or check is not met, 2 configuration, 3 trace, "
     "4 verify found a difference, 5 an invariant broke, 130 interrupted.",

@@ -31,6 +31,45 @@ class Size(click.ParamType):
         return int(size)
 
 
+class Lengths(click.ParamType):
+    """Numbers of tokens with commas between them: 1k,8k,128k,1M are powers of two times 1,024."""
+
+    name = "lengths"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse them; a usage error shows how they are written."""
+        if isinstance(value, tuple):
+            return value
+        lengths: list[int] = []
+        for text in str(value).split(","):
+            match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kKmM]?)", text.strip())
+            scale = {"": 1, "k": 1 << 10, "m": 1 << 20}
+            tokens = float(match.group(1)) * scale[match.group(2).lower()] if match else 0
+            if not 1 <= tokens <= 1 << 40:
+                self.fail(f"{text.strip()!r} is no number of tokens; write 1k,8k,128k,1M or 4000")
+            lengths.append(int(tokens))
+        return tuple(dict.fromkeys(lengths))
+
+
+class Pixels(click.ParamType):
+    """An image as width x height: 1024x768."""
+
+    name = "pixels"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Parse it; a usage error shows how it is written."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", str(value).strip().lower())
+        if match is None or "0" in (match.group(1), match.group(2)):
+            self.fail(f"{value!r} is no image; write width x height in pixels, such as 1024x768")
+        return int(match.group(1)), int(match.group(2))
+
+
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--format``, for every verb that prints a result."""
     return click.option(

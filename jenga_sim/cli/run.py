@@ -38,7 +38,12 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--gpu-memory-utilization", type=float, help="Share of the GPU; default 0.92."
         ),
-        click.option("--kv-cache-dtype", help="auto (bf16), bf16, fp16 or fp8."),
+        click.option(
+            "--kv-cache-dtype", help="auto (the model's, mostly bf16), bf16, fp16 or fp8."
+        ),
+        click.option(
+            "--mamba-ssm-cache-dtype", help="auto (the model's), float32, float16 or bfloat16."
+        ),
         click.option("--scheduling-policy", help="fcfs or priority."),
         click.option("--watermark", type=float, help="Share of the pool kept free at admission."),
         click.option("--long-prefill-token-threshold", type=int, help="Longest chunk of a prompt."),

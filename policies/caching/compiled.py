@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import config as numba_config
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_settings: Any = numba_config
+"""numba's settings: module attributes that it makes when it is imported."""
 
 
 def compiled(function: Function) -> Function:
@@ -22,21 +25,21 @@ def compiled(function: Function) -> Function:
 
     An index out of range raises IndexError, as in plain Python; that costs about a sixth.
     """
-    before = numba.config.CACHE_DIR
+    before = _settings.CACHE_DIR
     try:
-        numba.config.CACHE_DIR = str(cache_folder())
-        result: Function = numba.njit(cache=True, boundscheck=True)(function)
+        _settings.CACHE_DIR = str(cache_folder())
+        result: Any = numba.njit(cache=True, boundscheck=True)(function)
     except RuntimeError:
         # No home, or a folder that cannot be written: compile in every process.
         result = numba.njit(boundscheck=True)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _settings.CACHE_DIR = before
     return result
 
 
 def needs_compiling() -> bool:
     """Whether the first call of each function will wait for the compiler."""
-    if numba.config.DISABLE_JIT:
+    if _settings.DISABLE_JIT:
         return False
     try:
         return not any(cache_folder().rglob("*.nbc"))

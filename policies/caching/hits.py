@@ -36,7 +36,7 @@ def look_up(arrays: Arrays, keys: IntArray, block: int, index: int, found: IntAr
     for group in range(rules.shape[1]):
         if rules[LOOKUP, group] == index:
             tokens = (block + 1) * rules[BLOCK, group]
-            key = keys[tokens // arrays.settings[HASH_BLOCK] - 1]
+            key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
             page = find(arrays.entries, arrays.buckets, key, group)
             found[group, block] = page
             complete = complete and page != NULL
@@ -52,7 +52,7 @@ def look_up_within(
     complete = True
     for group in range(rules.shape[1]):
         if rules[LOOKUP, group] == index:
-            key = keys[tokens // arrays.settings[HASH_BLOCK] - 1]
+            key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
             page = find(arrays.entries, arrays.buckets, key, group)
             found[group, (tokens - 1) // rules[BLOCK, group]] = page
             complete = complete and page != NULL

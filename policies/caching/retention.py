@@ -93,7 +93,7 @@ def keeps(
 @compiled
 def give_key(arrays: Arrays, keys: IntArray, group: int, page: int, tokens: int) -> None:
     """Give ``page`` the key of the first ``tokens`` tokens."""
-    key = keys[tokens // arrays.settings[HASH_BLOCK] - 1]
+    key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
     insert(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, key, group, page, tokens)
 
 

@@ -91,7 +91,7 @@ class Placed:
         if self.live > room:
             raise InvariantError(f"{self.live} pages do not fit {room} positions")
         end = first + room
-        outside = [p for p, page in self._pages() if not first <= p < end]
+        outside = [p for p, _ in self._pages() if not first <= p < end]
         ids = [self._id_at(position) for position in range(first, min(end, max(self.end, first)))]
         ids += [HOLE] * (min(room, len(ids) + len(outside)) - len(ids))
         targets = iter([index for index, page in enumerate(ids) if page == HOLE])

@@ -16,7 +16,8 @@ def by_kind(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tuple[Pag
     del context
     groups: dict[tuple[object, ...], list[KVCacheSpec]] = {}
     for spec in specs:
-        key = (label_of(spec), spec.block_size, spec.entry_bytes, spec.state_bytes)
+        size = (spec.entry_bytes, spec.tokens_per_entry, spec.state_bytes)
+        key = (label_of(spec), spec.block_size, *size)
         groups.setdefault(key, []).append(spec)
     return tuple(group_of(same) for same in groups.values())
 

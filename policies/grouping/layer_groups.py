@@ -66,6 +66,8 @@ def spec_class(spec: KVCacheSpec) -> str:
         return "MambaSpec"
     if spec.kind in MLA:
         return "MLAAttentionSpec"
+    if spec.grows_as == "sliding_window" and is_vector(spec):
+        return "SlidingWindowMLASpec"
     names = {
         "full": "FullAttentionSpec",
         "sliding_window": "SlidingWindowSpec",
@@ -73,6 +75,16 @@ def spec_class(spec: KVCacheSpec) -> str:
         "cross": "CrossAttentionSpec",
     }
     return names[spec.grows_as]
+
+
+def is_vector(spec: KVCacheSpec) -> bool:
+    """Whether an entry is one vector for all heads, keys and values alike (MLA, compressors)."""
+    return not spec.is_state and len(spec.shape) == 4 and spec.shape[2] == 0
+
+
+def has_vector_windows(specs: Sequence[KVCacheSpec]) -> bool:
+    """Whether some window keeps one vector a token, as DeepSeek-V4's do."""
+    return any(spec.grows_as == "sliding_window" and is_vector(spec) for spec in specs)
 
 
 def layer_name(spec: KVCacheSpec) -> str:
@@ -146,7 +158,7 @@ def promote_local(specs: Specs) -> Specs:
         return specs
     block_size = sizes.pop() if len(sizes) == 1 else None
     return [
-        _promoted(spec, block_size or spec.block_size) if spec.kind in LOCAL else spec
+        _promoted(spec, block_size or spec.block_size) if spec.grows_as in LOCAL else spec
         for spec in specs
     ]
 
@@ -163,6 +175,12 @@ def promote_or_refuse(specs: Specs) -> Specs:
     """``promote_local`` with its final check, which ``--disable-hybrid-kv-cache-manager`` does."""
     promoted = promote_local(specs)
     advice = "Leave the hybrid KV cache manager on."
+    if promoted is not specs and has_vector_windows(specs):
+        raise refused(
+            "TypeError: MLAAttentionSpec.__init__() got an unexpected keyword argument "
+            "'bounded_replay'",
+            advice,
+        )
     if _merge_raises(promoted):
         raise refused(
             "ValueError: All attention layers in the same KV cache group must have the same window "

@@ -1,10 +1,42 @@
 """What the order of the pool's axes allows (vLLM 0.33, ``v1/kv_cache_layout.py``)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ...configs.specs import KVCacheSpec
+from ...configs.specs import KVCacheSpec, cdiv
 from ..base import KVCacheLayout
-from .layer_groups import LayerGroup, refused
+from .layer_groups import LayerGroup, is_vector, refused
+
+
+def is_compressed(specs: Sequence[KVCacheSpec]) -> bool:
+    """Whether these are the caches of DeepSeek-V4's compressed attention."""
+    return any(spec.kind == "compressor" for spec in specs)
+
+
+def layout_of(specs: Sequence[KVCacheSpec]) -> KVCacheLayout:
+    """What vLLM takes unless told otherwise: LBNHC, as no backend of other models objects.
+
+    DeepSeek-V4's indexer asks for blocks outermost (``v1/attention/backends/mla/indexer.py``).
+    """
+    return "BLHNC" if is_compressed(specs) else "LBNHC"
+
+
+def aligned_pages(specs: Sequence[KVCacheSpec]) -> list[KVCacheSpec]:
+    """Pages padded as DeepSeek-V4's caches ask for: to 576 bytes at fp8, else to 512.
+
+    ``get_kv_cache_spec`` in ``models/deepseek_v4/attention.py`` and ``compressor.py``, and in
+    ``v1/attention/backends/mla/sparse_swa.py``. Caches of other models are returned unchanged.
+    """
+    if not is_compressed(specs):
+        return list(specs)
+    packed = any(spec.kind == "mla" and spec.shape[-1] == "fp8" for spec in specs)
+    alignment = 576 if packed else 512
+    return [
+        replace(spec, page_size_padded=cdiv(spec.content_bytes, alignment) * alignment)
+        if is_vector(spec) and spec.content_bytes % alignment
+        else spec
+        for spec in specs
+    ]
 
 
 def block_outermost(layout: KVCacheLayout) -> bool:

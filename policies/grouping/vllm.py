@@ -5,18 +5,20 @@ can serve them, block sizes are scaled until pages are alike, and what remains i
 with the blocks outermost pack pages of several sizes instead (``packed.py``).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ...configs.errors import ConfigError
 from ...configs.specs import KVCacheSpec, cdiv
-from ..base import GroupingContext, PageGroup
+from ..base import GroupingContext, KVCacheLayout, PageGroup
 from .contents import contents_of
 from .layer_groups import (
     MLA,
     LayerGroup,
     Specs,
     bytes_per_block,
+    has_vector_windows,
     layer_name,
     mergeable,
     promote_local,
@@ -24,7 +26,7 @@ from .layer_groups import (
     refused,
     uniform_type,
 )
-from .layout import block_outermost, check_layout
+from .layout import block_outermost, check_layout, layout_of
 from .packed import packed_groups
 
 
@@ -37,8 +39,9 @@ def vllm_nohybrid(specs: Sequence[KVCacheSpec], context: GroupingContext) -> tup
     """Groups under ``--disable-hybrid-kv-cache-manager``: windows are kept like full attention.
 
     vLLM itself refuses that flag where states or cross attention stand beside the attention
-    ("Failed to promote local KV cache specs"), and where windows differ; there the windows are
-    promoted here all the same. ``vllm_layer_groups`` refuses as vLLM does.
+    ("Failed to promote local KV cache specs"), where windows differ, and for DeepSeek-V4 (it trips
+    over its own specs); there the windows are promoted here all the same. ``vllm_layer_groups``
+    refuses as vLLM does.
     """
     return to_page_groups(vllm_layer_groups(promote_local(list(specs)), context))
 
@@ -53,8 +56,9 @@ def vllm_layer_groups(
     if not specs:
         raise ConfigError("the model caches nothing: there are no layers to group")
     layers = list(specs) if hybrid else promote_or_refuse(list(specs))
-    groups = _group(layers, context)
-    check_layout(context.kv_cache_layout, groups)
+    layout = context.kv_cache_layout or layout_of(specs)
+    groups = _group(layers, layout)
+    check_layout(layout, groups)
     return groups
 
 
@@ -62,29 +66,35 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
     """Give attention a block so large that its page holds a state, and pad the states to it.
 
     ``vllm/platforms/interface.py``, ``_align_hybrid_block_size``: a multiple of the kernel's block
-    (``block_size`` here; at least 128 with MLA). Models without states are returned unchanged.
+    (``block_size`` here; at least 128 with MLA). Models without states are returned unchanged, as
+    are layers with blocks of their own.
     """
     state_page = max((spec.state_bytes for spec in specs if spec.is_state), default=0)
-    per_token = max((spec.entry_bytes for spec in specs if not spec.is_state), default=0)
+    attention = [spec for spec in specs if not spec.is_state and spec.block_size == block_size]
+    # vLLM takes the page of one token as if an entry stood for no more.
+    per_token = max((spec.entry_bytes for spec in attention), default=0)
     if state_page == 0 or per_token == 0:
         return list(specs)
     align = max(block_size, 128 if any(spec.kind == "mla" for spec in specs) else 16)
+    align = math.lcm(align, *(spec.tokens_per_entry for spec in attention))
     aligned = align * cdiv(state_page, align * per_token)
     aligned = max(aligned, block_size)
     page = aligned * per_token
     return [
-        replace(spec, page_size_padded=page) if spec.is_state else replace(spec, block_size=aligned)
+        replace(spec, page_size_padded=page)
+        if spec.is_state
+        else replace(spec, block_size=aligned if spec in attention else spec.block_size)
         for spec in specs
     ]
 
 
-def _group(specs: Specs, context: GroupingContext) -> list[LayerGroup]:
+def _group(specs: Specs, layout: KVCacheLayout) -> list[LayerGroup]:
     if mergeable(specs):
         return [LayerGroup(tuple(specs))]
     if uniform_type(specs):
         return [LayerGroup(tuple(specs), uniform_type=True)]
     sizes = {spec.page_size_bytes for spec in specs}
-    if block_outermost(context.kv_cache_layout) and len(sizes) > 1:
+    if block_outermost(layout) and len(sizes) > 1:
         return packed_groups(specs)
     unified = _unify_page_size(specs)
     if unified is None:
@@ -125,7 +135,8 @@ def _full_allocation_or_refuse(specs: Specs, spec: KVCacheSpec, largest: int) ->
     """MLA rows cannot be padded: vLLM then promotes sliding windows, or gives up."""
     promoted = promote_local(specs)
     kinds = {each.kind for each in specs}
-    if "chunked_local" in kinds or "sliding_window" not in kinds or not uniform_type(promoted):
+    none = "chunked_local" in kinds or has_vector_windows(specs) or "sliding_window" not in kinds
+    if none or not uniform_type(promoted):
         raise refused(
             f"NotImplementedError: Layer {layer_name(spec)}: page size is not divisible by the "
             "maximum page size and cannot be padded.",

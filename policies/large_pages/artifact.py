@@ -32,7 +32,7 @@ class _Tracker:
     time: float = NOT_YET
 
 
-class ArtifactPages(PagePool):
+class ArtifactPages(PagePool[ArtifactSmallPages]):
     """The allocators of every group over one list of large pages.
 
     ``PrefixCachingBlockAllocator`` with ``caching``, ``NaiveBlockAllocator`` without.
@@ -53,7 +53,7 @@ class ArtifactPages(PagePool):
         self._page_of: tuple[dict[Key, int], ...] = tuple({} for _ in ratios)
         self._key_of: tuple[dict[int, Key], ...] = tuple({} for _ in ratios)
         self._touched: tuple[set[int], ...] = tuple(set() for _ in ratios)
-        self.small: tuple[ArtifactSmallPages, ...] = tuple(map(ArtifactSmallPages, ratios))
+        self.small = tuple(map(ArtifactSmallPages, ratios))
         self.waiting = tuple(map(ArtifactIdlePages, ratios))
         self._marks = False
         for group in range(len(ratios)):

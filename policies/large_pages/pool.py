@@ -20,7 +20,7 @@ Held = Sequence[Sequence[int]]
 """Pages per group that a request would hold beside those it takes: those of its hit."""
 
 
-class LargePages(PagePool):
+class LargePages(PagePool[SmallPages]):
     """Large pages of one size, and the small pages of every group in them.
 
     A small page is held by requests, or cached and idle, or empty. Nobody but ``take`` evicts.
@@ -31,7 +31,7 @@ class LargePages(PagePool):
     def __init__(self, ratios: Sequence[int], num_large: int) -> None:
         """``ratios``: small pages of each group per large one."""
         super().__init__(num_large, [NO_LIMIT] * len(ratios))
-        self.small: tuple[SmallPages, ...] = tuple(SmallPages(ratio) for ratio in ratios)
+        self.small = tuple(SmallPages(ratio) for ratio in ratios)
         self.idle = tuple(IdlePages(ratio) for ratio in ratios)
         self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
         self._shared: tuple[set[int], ...] = tuple(set() for _ in ratios)

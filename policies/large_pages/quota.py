@@ -1,13 +1,13 @@
 """Large pages, and how many of them one call may take: Jenga's pool and its artifact's alike."""
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ...configs.errors import InvariantError
 from ...configs.specs import cdiv
 from ..base import Pages
+from .free_queue import FreeQueue
 
 NO_LIMIT = 1 << 62
 
@@ -58,16 +58,19 @@ class EmptyPages(Protocol):
         ...
 
 
-class PagePool(ABC):
+EmptyT = TypeVar("EmptyT", bound=EmptyPages)
+
+
+class PagePool(ABC, Generic[EmptyT]):
     """Large pages of one size that groups carve into small ones."""
 
-    small: Sequence[EmptyPages]
+    small: tuple[EmptyT, ...]
 
     def __init__(self, num_large: int, most_large: Sequence[int]) -> None:
         """``most_large``: large pages that each group may have."""
         self.num_large = num_large
         self.most_large = tuple(most_large)
-        self._free = deque(range(num_large))
+        self._free = FreeQueue(num_large)
         # For the null pages.
         self._quota = [1] * len(most_large)
 

@@ -8,6 +8,7 @@ import pytest
 from jenga_sim.configs.engine import EngineConfig, ResolvedEngine, engine_config
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import load_gpu, load_model
+from jenga_sim.configs.specs import ModelSpec
 
 LLAMA, DEEPSEEK = load_model("llama-3.1-8b"), load_model("deepseek-v3")
 H100, L4 = load_gpu("h100-sxm"), load_gpu("l4")
@@ -27,6 +28,7 @@ WRONG = {
     "request_overhead_us": [-1, float("-inf"), "4", None],
     "scheduling_policy": ["sjf", "FCFS", "", None, 1],
     "kv_cache_dtype": ["int4", "FP8", "", None, 8],
+    "mamba_ssm_cache_dtype": ["fp32", "float8", "", None, 4],
     "scheduler_reserve_full_isl": ["maybe", 1, 0, None],
     "enable_chunked_prefill": ["no", 1, None],
     "async_scheduling": ["on", 2, None],
@@ -192,5 +194,34 @@ def test_an_engine_with_gaps_is_not_resolved() -> None:
 
 
 def test_cache_dtype_auto_is_that_of_the_models() -> None:
-    assert EngineConfig().kv_dtype == "bf16"
-    assert EngineConfig(kv_cache_dtype="fp8").kv_dtype == "fp8"
+    model = load_model("llama-3.1-8b")
+    packed = replace(model, kv_cache_dtype="fp8")
+
+    def entry(model: ModelSpec, **settings: str) -> int:
+        engine = engine_config(**settings).resolve(model, H100)
+        return engine.kv_cache_specs(model)[0].entry_bytes
+
+    assert entry(model) == 2 * 8 * 128 * 2
+    assert entry(model, kv_cache_dtype="fp8") == entry(packed) == 2 * 8 * 128
+    assert entry(packed, kv_cache_dtype="bf16") == entry(model)
+
+
+def test_the_dtype_of_states_is_the_models_unless_it_is_given() -> None:
+    model = load_model("qwen3-next-80b")
+
+    def sizes(**settings: str) -> tuple[int, ...]:
+        engine = engine_config(**settings).resolve(model, H100)
+        return engine.kv_cache_specs(model)[0].state_sizes
+
+    assert sizes() == sizes(mamba_ssm_cache_dtype="bfloat16") == (8192 * 3 * 2, 524288 * 2)
+    # The convolution keeps the dtype of the model.
+    assert sizes(mamba_ssm_cache_dtype="float32") == (8192 * 3 * 2, 524288 * 4)
+
+
+def test_blocks_end_with_entries() -> None:
+    model = load_model("deepseek-v4-flash")
+
+    assert EngineConfig().resolve(model, H100).block_size == 256
+    assert EngineConfig(block_size=384).resolve(model, H100).block_size == 384
+    with pytest.raises(ConfigError, match=r"block_size: 192 .* up to 128 tokens; .* such as 256"):
+        EngineConfig(block_size=192).resolve(model, H100)

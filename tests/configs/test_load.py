@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import gpu_names, load_gpu, load_model, model_names
-from jenga_sim.configs.specs import ModelSpec, MoESpec
+from jenga_sim.configs.specs import ModelSpec, MoESpec, OverheadSpec
 
 MODELS = Path(__file__).parents[2] / "configs" / "models"
 
@@ -30,12 +30,12 @@ kinds:
     head_dim: 16
     window: 128
   mla: {kind: mla, heads: 4, latent_dim: 36}
-  key: {kind: indexer, heads: 2, entry_bytes: 12}
-  gdn: {kind: linear, heads: 4, conv_elements: 6, conv_dtype: bf16, ssm_elements: 8,
+  key: {kind: indexer, heads: 2, key_dim: 12}
+  gdn: {kind: linear, heads: 4, conv_channels: 2, conv_columns: 3, ssm_elements: 8,
     ssm_dtype: fp32}
 layers:
   - {repeat: 2, pattern: [swa, gdn]}
-  - pattern: [mla, key]
+  - pattern: [mla+key]
 notes: [a note]
 """
 
@@ -74,6 +74,31 @@ def test_a_file_becomes_the_spec_it_describes(tmp_path: Path) -> None:
     assert model.notes == ("a note",)
 
 
+def test_an_overhead_that_was_observed_says_by_whom(tmp_path: Path) -> None:
+    assert load_model(write(tmp_path, MODEL)).overhead is None
+    key = "overhead: {bytes: 7000, source: a log}"
+    model = load_model(write(tmp_path, MODEL.replace("notes:", f"{key}\nnotes:")))
+    assert model.overhead == OverheadSpec(bytes=7000, source="a log")
+
+
+def test_two_entries_may_share_a_variant_if_their_windows_differ(tmp_path: Path) -> None:
+    text = MODEL.replace(
+        "kinds:",
+        """kinds:
+  short: {variant: next, kind: compressor, heads: 1, elements: 4, window: 8, block_size: 2}
+  long: {variant: next, kind: compressor, heads: 1, elements: 2, window: 32}""",
+    )
+    text = text.replace("[mla+key]", "[mla+key+short+long]")
+    model = load_model(write(tmp_path, text))
+    *_, short, long = model.kv_cache_specs(block_size=16)
+    assert (short.variant, short.window, short.block_size, short.entry_bytes) == ("next", 8, 2, 16)
+    assert (long.variant, long.window, long.block_size, long.entry_bytes) == ("next", 32, 16, 8)
+    assert (model.kv_cache_dtype, short.shape[-1]) == ("bf16", "fp32")
+
+    clash = refusal(tmp_path, "key: {kind: indexer,", "key: {variant: mla, kind: indexer,")
+    assert "kinds.key.variant: 'mla' is 'mla' already, of another kind" in clash
+
+
 def test_layers_follow_the_patterns_in_order(tmp_path: Path) -> None:
     variants = [layer.variant for layer in load_model(write(tmp_path, MODEL)).layers]
     assert variants == ["swa", "gdn", "swa", "gdn", "mla", "key"]
@@ -82,10 +107,10 @@ def test_layers_follow_the_patterns_in_order(tmp_path: Path) -> None:
 def test_each_kind_keeps_the_bytes_of_its_keys(tmp_path: Path) -> None:
     specs = load_model(write(tmp_path, MODEL)).kv_cache_specs(block_size=16)
     swa, gdn, _, _, mla, key = specs
-    assert (swa.kind, swa.window, swa.bytes_per_token) == ("sliding_window", 128, 2 * 32 * 2)
+    assert (swa.kind, swa.window, swa.entry_bytes) == ("sliding_window", 128, 2 * 32 * 2)
     assert (gdn.kind, gdn.state_bytes, gdn.block_size) == ("linear", 6 * 2 + 8 * 4, 4096)
-    assert (mla.kind, mla.bytes_per_token) == ("mla", 36 * 2)
-    assert (key.kind, key.bytes_per_token) == ("indexer", 12)
+    assert (mla.kind, mla.entry_bytes) == ("mla", 36 * 2)
+    assert (key.kind, key.entry_bytes) == ("indexer", 12)
 
 
 def test_values_may_be_narrower_than_keys(tmp_path: Path) -> None:
@@ -140,15 +165,15 @@ PROBLEMS = {
     "endless digits": ("num_layers: 5", f"num_layers: {'9' * 9999}", 4, "num_layers", "digits"),
     "date": ("made up for this test", "2024-13-45", 2, "source", "put text in quotes"),
     "number for a name": ("name: tiny", "name: 5", 1, "name", "valid string, not 5"),
-    "empty list": ("[mla, key]", "[]", 23, "layers[1].pattern", "must not be empty"),
+    "empty list": ("[mla+key]", "[]", 23, "layers[1].pattern", "must not be empty"),
     "list for a mapping": ("{experts: 8, top_k: 2}", "[8, 2]", 9, "moe", "a mapping of keys"),
     "unknown dtype": ("dtype: bf16, bytes", "dtype: bf61, bytes", 8, "weights.dtype", "'bf16'"),
-    "unknown layer": ("[mla, key]", "[mla, kye]", 23, "layers[1].pattern[1]", "did you mean 'key'"),
-    "unused kind": ("[mla, key]", "[mla, mla]", 18, "kinds.key", "is in no pattern of layers"),
+    "unknown layer": ("[mla+key]", "[mla+kye]", 23, "layers[1].pattern[0]", "did you mean 'key'"),
+    "unused kind": ("[mla+key]", "[mla]", 18, "kinds.key", "is in no pattern of layers"),
     "swapped heads": ("    heads: 4", "    heads: 1", 11, "kinds.swa", "are they swapped?"),
     "state of nothing": (
-        "conv_elements: 6, conv_dtype: bf16, ssm_elements: 8",
-        "conv_elements: 0, conv_dtype: bf16, ssm_elements: 0",
+        "conv_channels: 2, conv_columns: 3, ssm_elements: 8",
+        "conv_channels: 0, conv_columns: 0, ssm_elements: 0",
         *(19, "kinds.gdn", "keeps no element"),
     ),
     "split latent": (
@@ -165,15 +190,22 @@ PROBLEMS = {
         "params.active",
         "more than total 2000",
     ),
+    "overhead of nobody": (
+        "notes: [a note]",
+        "overhead: {bytes: 7}",
+        24,
+        "overhead.source",
+        "is missing",
+    ),
     "swapped experts": ("top_k: 2", "top_k: 9", 9, "moe.top_k", "more than experts 8"),
     "weights in another unit": ("bytes: 4000", "bytes: 4", 8, "weights.bytes", "0.016 bits"),
-    "repeat by mistake": ("repeat: 2", "repeat: 200", 21, "layers", "402 caches"),
+    "repeat by mistake": ("repeat: 2", "repeat: 200", 21, "layers", "401 layers"),
     "alias": ("notes: [a note]", "notes: [&a b, *a]", 24, "broken YAML", "aliases"),
     "key that is no text": ("notes:", "16:", 24, "16", "put it in quotes"),
     "tag": ("notes: [a note]", "notes: !!set {a}", 24, "notes", "is no text, number, list or map"),
     "broken YAML": (
-        "[mla, key]",
-        "[mla, key",
+        "[mla+key]",
+        "[mla+key",
         24,
         "broken YAML near 'notes",
         "expected ',' or ']'",

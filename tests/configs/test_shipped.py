@@ -34,6 +34,7 @@ ZOO = {
     "llama-3.2-11b-vision": "Llama-3.2-11B-Vision",
     "deepseek-v3": "DeepSeek-V3/R1",
     "deepseek-v3.2": "DeepSeek-V3.2",
+    "deepseek-v4-flash": "DeepSeek-V4-Flash",
 }
 
 # What the zoo took from class defaults or from another copy, and the files give from the release.
@@ -55,6 +56,7 @@ HF = {
     "llama-3.2-11b-vision": "meta-llama__Llama-3.2-11B-Vision-Instruct",
     "deepseek-v3": "deepseek-ai__DeepSeek-R1",
     "deepseek-v3.2": "deepseek-ai__DeepSeek-V3.2",
+    "deepseek-v4-flash": "nvidia__DeepSeek-V4-Flash-NVFP4",
 }
 
 
@@ -77,14 +79,20 @@ def indices(layers: str) -> list[int]:
 
 
 def layer_types(entry: dict[str, Any], role: str = "") -> list[tuple[str, dict[str, Any]]]:
-    """The caches of a zoo entry in layer order; two of one layer keep the order of the entry."""
+    """The caches of a zoo entry in layer order; those of one layer by name."""
     found = [
-        (number, rank, kind["layer_kind"], kind)
-        for rank, kind in enumerate(entry["layer_types"])
+        (number, kind["layer_kind"], kind)
+        for kind in entry["layer_types"]
         for number in indices(kind["layers"])
         if role in kind["role"]
     ]
-    return [(name, kind) for _, _, name, kind in sorted(found, key=lambda item: item[:2])]
+    return [(name, kind) for _, name, kind in sorted(found, key=lambda item: item[:2])]
+
+
+def in_order(model: ModelSpec) -> list[int]:
+    """Places of the caches of a model; those of one layer by name."""
+    layers = model.layers
+    return sorted(range(len(layers)), key=lambda i: (layers[i].block, layers[i].variant))
 
 
 def test_every_model_of_the_list_is_shipped() -> None:
@@ -100,8 +108,8 @@ def test_a_model_is_named_after_its_file_and_gives_its_source(name: str) -> None
 
 @pytest.mark.parametrize("name", model_names())
 def test_caches_stand_in_the_order_of_the_layers(name: str, zoo: dict[str, Any]) -> None:
-    expected = layer_types(zoo[ZOO[name]])
-    assert [layer.variant for layer in load_model(name).layers] == [kind for kind, _ in expected]
+    expected, model = layer_types(zoo[ZOO[name]]), load_model(name)
+    assert [model.layers[i].variant for i in in_order(model)] == [kind for kind, _ in expected]
 
 
 @pytest.mark.parametrize("name", model_names())
@@ -109,11 +117,12 @@ def test_bytes_per_token_and_windows_are_those_of_the_zoo(name: str, zoo: dict[s
     model = load_model(name)
     for kv_dtype in ("bf16", "fp8"):
         specs = model.kv_cache_specs(block_size=16, kv_dtype=kv_dtype)
-        for spec, (variant, kind) in zip(specs, layer_types(zoo[ZOO[name]]), strict=True):
-            expected = kind[f"bytes_per_token_per_layer_{kv_dtype}"]
-            if name == "deepseek-v3.2" and (variant, kv_dtype) == ("mla", "fp8"):
-                expected = 576  # the zoo counts vLLM's packed entry of 656 bytes
-            assert spec.bytes_per_token == expected
+        for index, (variant, kind) in zip(
+            in_order(model), layer_types(zoo[ZOO[name]]), strict=True
+        ):
+            spec, expected = specs[index], kind[f"bytes_per_token_per_layer_{kv_dtype}"]
+            assert (spec.variant, spec.entry_bytes) == (variant, expected)
+            assert spec.tokens_per_entry == kind["tokens_per_entry"]
             assert spec.window == (kind["window"] or 0)
 
 
@@ -165,12 +174,27 @@ def test_heads_are_those_of_the_published_config(name: str) -> None:
     for layer in model.layers:
         if layer.kind in ("full", "sliding_window", "chunked_local", "cross"):
             assert (layer.heads, layer.kv_heads) == (heads, config["num_key_value_heads"])
-            assert (layer.k_dim, layer.v_dim) == (head_dim, head_dim)
+            vector = name == "deepseek-v4-flash"
+            assert (layer.k_dim, layer.v_dim) == (head_dim, 0 if vector else head_dim)
         elif layer.kind == "mla":
             assert layer.heads == heads
-            assert layer.k_dim == config["kv_lora_rank"] + config["qk_rope_head_dim"]
+            latent = config.get("kv_lora_rank", head_dim - config["qk_rope_head_dim"])
+            assert layer.k_dim == latent + config["qk_rope_head_dim"]
         elif layer.kind == "indexer":
             assert (layer.heads, layer.k_dim) == (64, config["index_head_dim"] + 4)
+
+
+def test_layers_of_deepseek_v4_compress_as_the_published_config_says() -> None:
+    config = json.loads(reference("hf_configs", HF["deepseek-v4-flash"], "config.json"))
+    model = load_model("deepseek-v4-flash")
+    ratios = [0] * model.num_layers
+    for layer in model.layers:
+        if layer.kind == "mla":
+            ratios[layer.block] = layer.tokens_per_entry
+        elif layer.kind == "sliding_window":
+            assert layer.window == config["sliding_window"]
+    # The last of them is that of the multi-token prediction layer.
+    assert ratios == config["compress_ratios"][:-1]
 
 
 @pytest.mark.parametrize("name", model_names())
@@ -180,7 +204,7 @@ def test_an_unquantised_checkpoint_takes_two_bytes_a_parameter(name: str) -> Non
         assert model.weight_bytes == 2 * model.params_total
     else:
         least = DTYPE_BYTES[model.weight_dtype] * model.params_total
-        assert least < model.weight_bytes < 2 * model.params_total
+        assert least <= model.weight_bytes < 2 * model.params_total
 
 
 @pytest.mark.parametrize("name", ["gpt-oss-20b", "gpt-oss-120b"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.configs.load import load_model, model_names
-from jenga_sim.configs.specs import Kind, LayerSpec
+from jenga_sim.configs.specs import DTYPE_BYTES, Kind, LayerSpec
 
 CACHE_DTYPES = st.sampled_from(["bf16", "fp16", "fp32", "fp8", "int8"])
 RANKS = st.integers(1, 64)
@@ -33,7 +33,10 @@ def state_layers(draw: st.DrawFn) -> LayerSpec:
     return LayerSpec(
         kind=draw(st.sampled_from(kinds)),
         variant="any",
-        conv_elements=draw(st.integers(0, 10**6)),
+        conv_channels=draw(st.integers(0, 10**6)),
+        conv_groups=draw(st.integers(0, 16)),
+        conv_group_channels=draw(st.integers(0, 1000)),
+        conv_columns=draw(st.integers(0, 4)),
         conv_dtype=draw(CACHE_DTYPES),
         ssm_elements=draw(st.integers(0, 10**8)),
         ssm_dtype=draw(CACHE_DTYPES),
@@ -69,4 +72,7 @@ def test_a_usual_degree_of_tensor_parallelism_splits_without_rest(name: str) -> 
         split = model.kv_cache_specs(block_size=16, tp=tp)
         for layer, one, rank in zip(model.layers, whole, split, strict=True):
             ranks = 1 if layer.replicated else tp
-            assert rank.content_bytes * ranks == one.content_bytes
+            # Ranks that share one Mamba-2 group have a copy of it each.
+            copies = (-layer.conv_groups) % tp * layer.conv_group_channels
+            repeated = copies * layer.conv_columns * DTYPE_BYTES[layer.conv_dtype]
+            assert rank.content_bytes * ranks == one.content_bytes + repeated

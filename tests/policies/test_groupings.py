@@ -19,7 +19,7 @@ from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.grouping.contents import label_of
 from jenga_sim.policies.presets import GROUPINGS
 from jenga_sim.sim.pool import layer_specs
-from tests.sim.strategies import examples, layer_mixes, tiny_model
+from tests.sim.strategies import examples, layer_mixes, tiny_model, whole_entries
 
 GIB = 1 << 30
 KV_GROUPS: dict[str, Any] = json.loads(
@@ -49,7 +49,7 @@ def check_shared_out(specs: tuple[KVCacheSpec, ...], groups: tuple[PageGroup, ..
         for content in each.contents:
             same = [spec for spec in members if label_of(spec) == content.label]
             assert content.layers == len(same)
-            assert content.bytes_per_token == sum(spec.bytes_per_token for spec in same)
+            assert content.entry_bytes == sum(spec.entry_bytes for spec in same)
             assert content.state_bytes == sum(spec.state_bytes for spec in same)
         assert each.page_bytes > 0
         assert each.padding_bytes >= 0
@@ -82,7 +82,9 @@ def test_every_layers_bytes_are_in_exactly_one_group(
     grouping: str, layers: tuple[LayerSpec, ...], block_size: int, length: int
 ) -> None:
     try:
-        specs, groups = group(tiny_model(layers, length), grouping, block_size=block_size)
+        model = tiny_model(layers, length)
+        blocks = whole_entries(model, block_size)
+        specs, groups = group(model, grouping, block_size=blocks)
     except ConfigError as error:
         if "MLA pages cannot be padded" in str(error):
             return
@@ -98,7 +100,10 @@ def test_every_layers_bytes_are_in_exactly_one_group(
         assert not any(each.padding_bytes for each in groups), "a page of one kind is not padded"
         assert all(len(each.contents) == 1 for each in groups)
     if grouping == "by_kind_exact":
-        assert all(each.block_size == 1 for each in groups if not each.contents[0].state_bytes)
+        contents = [(each, each.contents[0]) for each in groups]
+        entries = [(each, one) for each, one in contents if not one.state_bytes]
+        assert all(each.block_size == one.tokens_per_entry for each, one in entries)
+        assert all(each.page_bytes == one.entry_bytes for each, one in entries)
 
 
 @pytest.mark.parametrize("model", model_names())
@@ -138,7 +143,7 @@ def test_jambas_large_page_where_tensors_have_pages_of_their_own(
     """84 blocks as the paper has it; 28 in the artifact, whose convolutions keep a column more."""
     model = load_model("jamba-1.5-mini")
     layers = tuple(
-        replace(layer, conv_elements=8192 * columns) if layer.conv_elements else layer
+        replace(layer, conv_columns=columns) if layer.conv_columns else layer
         for layer in model.layers
     )
     _, groups = group(replace(model, layers=layers), "by_property")

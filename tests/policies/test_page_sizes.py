@@ -34,7 +34,7 @@ from jenga_sim.policies.page_sizes import (
 )
 from jenga_sim.policies.presets import GROUPINGS, PRESETS
 from jenga_sim.sim.pool import layer_specs
-from tests.sim.strategies import examples, layer_mixes, tiny_model
+from tests.sim.strategies import examples, layer_mixes, tiny_model, whole_entries
 
 MIB, GIB = 1 << 20, 1 << 30
 BY_KIND = ("max_page", "gcd_page", "buddy_layers", "buddy_bytes", "pad_lcm", "lcm_blocks")
@@ -224,6 +224,7 @@ def test_padded_groups_are_jengas_with_other_pages(
     grouping: str, layers: tuple[LayerSpec, ...], block_size: int
 ) -> None:
     model = tiny_model(layers)
+    block_size = whole_entries(model, block_size)
     plain = groups_of(model, block_size=block_size)
     padded = groups_of(model, grouping=grouping, block_size=block_size)
     for before, after in zip(plain, padded, strict=True):

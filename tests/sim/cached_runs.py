@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ from jenga_sim.traces import Trace
 from tests.sim.strategies import smallest_pool
 
 ATTENTION = ("gemma-3-27b", "llama-4-scout", "gpt-oss-20b", "llama-3.1-8b")
-MODELS = (*ATTENTION, "jamba-1.5-mini")
+COMPRESSED = str(Path(__file__).with_name("compressed.yaml"))
+"""Entries of several tokens, and four sizes of blocks."""
+MODELS = (*ATTENTION, "jamba-1.5-mini", COMPRESSED)
+BLOCK_SIZES = {COMPRESSED: 64}
+"""Where the default would be too long for these traces."""
 BLOCK = 64
 """Tokens that a hash id of these traces stands for."""
 
@@ -126,6 +131,7 @@ def _groups(model: str, policy: str, retention: str, longest: int) -> tuple[Page
         policy=policy_of(policy, retention),
         kv_cache_memory_bytes=1 << 40,
         max_model_len=longest,
+        block_size=BLOCK_SIZES.get(model),
     )
     return setup.groups
 
@@ -136,6 +142,7 @@ RETENTIONS = {
     "gpt-oss-20b": ("dense", "junction", "interval(64)"),
     "llama-3.1-8b": ("dense", "junction"),
     "jamba-1.5-mini": ("dense", "junction", "interval(240)"),
+    COMPRESSED: ("dense", "junction", "interval(128)"),
 }
 """Those with an interval must have windows or states; a block of jamba has 80 tokens here."""
 
@@ -168,13 +175,15 @@ def cases(
         "long_prefill_token_threshold": draw(st.sampled_from([0, 0, 90])),
         "async_scheduling": draw(st.booleans()),
         "watermark": draw(st.sampled_from([0.0, 0.0, 0.05])),
+        "block_size": BLOCK_SIZES.get(model),
     }
     return Case(
         model=model,
         policy="vllm" if hybrid else "vllm-nohybrid",
         retention=retention,
         trace=trace,
-        room=draw(st.sampled_from([0, 2, 8, 16, 40])),
+        # Where no kind keeps much, many requests fit where one does.
+        room=draw(st.sampled_from([0, 0, 1] if model == COMPRESSED else [0, 2, 8, 16, 40])),
         engine=engine,
     )
 
@@ -227,6 +236,7 @@ def large_groups(model: str, policy: str, longest: int) -> tuple[PageGroup, ...]
         policy=LARGE[policy],
         kv_cache_memory_bytes=1 << 36,
         max_model_len=longest,
+        block_size=BLOCK_SIZES.get(model),
     ).groups
 
 

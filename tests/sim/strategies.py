@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.errors import ConfigError
-from jenga_sim.configs.specs import GPUSpec, Kind, LayerSpec, ModelSpec
+from jenga_sim.configs.specs import GPUSpec, Kind, LayerSpec, ModelSpec, cdiv
 from jenga_sim.policies.base import Carving, GroupingContext, PageGroup
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.presets import PRESETS, Policy
@@ -108,6 +108,11 @@ def tiny_model(layers: Sequence[LayerSpec], max_model_len: int = 300) -> ModelSp
         weight_dtype="bf16",
         layers=tuple(layers),
     )
+
+
+def whole_entries(model: ModelSpec, block_size: int) -> int:
+    """The next block that ends with the entries of ``model``."""
+    return cdiv(block_size, model.tokens_per_entry) * model.tokens_per_entry
 
 
 def groups_of(scenario: Scenario, policy: Policy) -> tuple[PageGroup, ...]:
@@ -296,6 +301,10 @@ def figures(run: Run) -> dict[str, Any]:
 
 SIZES = st.sampled_from([1, 2, 2, 4, 4, 3])
 WINDOWS = st.integers(1, 70)
+ENTRIES = st.sampled_from([1, 1, 1, 1, 2, 2, 3, 4, 4, 4, 4, 128])
+"""Tokens of an entry of compressed attention."""
+OWN_BLOCKS = st.sampled_from([0, 0, 0, 0, 0, 1, 4, 6])
+"""Tokens of a block where a cache has blocks of its own."""
 
 
 @st.composite
@@ -307,14 +316,33 @@ def layer(draw: st.DrawFn, kinds: Sequence[Kind]) -> LayerSpec:
             kind=kind,
             variant=kind,
             heads=1,
-            conv_elements=draw(st.integers(0, 9)),
+            conv_channels=draw(st.integers(0, 9)),
+            conv_columns=1,
             ssm_elements=draw(st.integers(1, 200)),
             ssm_dtype=draw(st.sampled_from(["bf16", "fp32"])),
         )
     if kind in ("mla", "indexer"):
-        size = draw(SIZES)
+        entry = draw(ENTRIES)
         return LayerSpec(
-            kind=kind, variant=kind, heads=2, kv_heads=1, k_dim=2 * size, replicated=True
+            kind=kind,
+            variant=f"{kind}_c{entry}",
+            heads=2,
+            kv_heads=1,
+            k_dim=2 * draw(SIZES),
+            tokens_per_entry=entry,
+            replicated=True,
+        )
+    if kind == "compressor":
+        return LayerSpec(
+            kind=kind,
+            variant=kind,
+            heads=2,
+            kv_heads=1,
+            k_dim=draw(SIZES),
+            window=draw(WINDOWS),
+            dtype="fp32",
+            block_size=draw(OWN_BLOCKS),
+            replicated=True,
         )
     windowed = kind in ("sliding_window", "chunked_local")
     dim = draw(SIZES)
@@ -326,6 +354,7 @@ def layer(draw: st.DrawFn, kinds: Sequence[Kind]) -> LayerSpec:
         k_dim=dim,
         v_dim=dim,
         window=draw(WINDOWS) if windowed else 0,
+        block_size=draw(OWN_BLOCKS) if kind == "sliding_window" else 0,
     )
 
 
@@ -338,6 +367,7 @@ ALL_KINDS: tuple[Kind, ...] = (
     "cross",
     "mla",
     "indexer",
+    "compressor",
 )
 
 
@@ -413,11 +443,13 @@ def scenarios(
     longest = max(arrival.prompt + arrival.output for arrival in arrivals)
     spare = draw(st.sampled_from([0, 40, -20, 1] if rejects else [0, 1, 40]))
     max_model_len = max(2, longest + spare)
+    engine = draw(engines(max_model_len, asynchronous=asynchronous, crowd=crowd))
+    engine["block_size"] = whole_entries(tiny_model(layers), engine["block_size"])
     return Scenario(
         layers=layers,
         requests=tuple(arrivals),
         max_model_len=max_model_len,
-        engine=draw(engines(max_model_len, asynchronous=asynchronous, crowd=crowd)),
+        engine=engine,
         room=draw(st.sampled_from([0, 1, 2] if crowd else [0, 1, 1, 2, 3, 5, 8])),
         odd_bytes=draw(st.integers(0, 40)),
         rejects=draw(st.sampled_from([0, 1, 0])) if rejects else 0,

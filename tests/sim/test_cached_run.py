@@ -17,6 +17,7 @@ from jenga_sim.sim.result import Result
 from jenga_sim.sim.run import make_replica, prepare
 from tests.sim.cached_runs import (
     BLOCK,
+    COMPRESSED,
     LARGE,
     MODELS,
     Case,
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 # --- leaps
 
 
-EXAMPLES = {"jamba-1.5-mini": 10}
+EXAMPLES = {"jamba-1.5-mini": 10, COMPRESSED: 40}
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -20,7 +20,7 @@ from jenga_sim.sim.result import Result
 from jenga_sim.sim.run import make_replica, make_result, prepare
 from jenga_sim.sim.usage import Rows
 from tests.sim.cached_runs import ATTENTION, Case, cases, trace_of
-from tests.sim.strategies import GPU, examples, layer_mixes, tiny_model
+from tests.sim.strategies import GPU, examples, layer_mixes, tiny_model, whole_entries
 
 # --- keys that never come again change nothing
 
@@ -151,7 +151,7 @@ def counted(replica: Replica, requests: Requests, slots: list[int]) -> Kinds:
                 text = requests.computed[slot]
                 processed = text - max(requests.chunk[slot], requests.in_flight[slot])
                 start = 0
-                if content.kind == "sliding_window":
+                if content.kind in ("sliding_window", "compressor"):
                     start = max(0, processed - content.window + 1)
                 elif content.kind == "chunked_local":
                     start = processed // content.window * content.window
@@ -161,10 +161,11 @@ def counted(replica: Replica, requests: Requests, slots: list[int]) -> Kinds:
                         first = index * group.block_size
                         end = min(first + group.block_size, text)
                         live[page] |= {place - first for place in range(max(first, start), end)}
-            tokens = sum(map(len, live.values()))
-            found[content.label][0] += tokens * content.bytes_per_token
-            dead = sum(not places for places in live.values()) * group.block_size
-            found[content.label][1] += dead * content.bytes_per_token
+            entry = content.tokens_per_entry
+            entries = sum(len({place // entry for place in places}) for places in live.values())
+            found[content.label][0] += entries * content.entry_bytes
+            dead = sum(not places for places in live.values()) * group.block_size // entry
+            found[content.label][1] += dead * content.entry_bytes
     return {label: (needed, dead) for label, (needed, dead) in found.items()}
 
 
@@ -188,7 +189,7 @@ class Shared:
 
 
 REFUSED = ("cannot group this model", "vLLM 0.33 itself stops here")
-MIXES = layer_mixes(("full", "sliding_window", "chunked_local"), most=3)
+MIXES = layer_mixes(("full", "sliding_window", "chunked_local", "mla", "compressor"), most=3)
 
 
 def test_a_hit_of_a_block_that_nobody_holds_needs_no_bytes_for_it() -> None:
@@ -218,15 +219,15 @@ def test_a_token_that_several_requests_read_is_needed_once(policy: str) -> None:
     @examples(25)
     @given(layers=MIXES, seed=st.integers(0, 1 << 30), room=st.integers(1, 8), data=st.data())
     def holds(layers: tuple[LayerSpec, ...], seed: int, room: int, data: st.DataObject) -> None:
+        model = tiny_model(layers, 600)
         trace = trace_of(seed, count=10, longest=200, gap_ns=2_000_000, share=True)
         settings: dict[str, Any] = {
             "kv_cache_memory_bytes": room * 60_000,
             "max_num_batched_tokens": data.draw(st.sampled_from([32, 128, 512])),
-            "block_size": data.draw(st.sampled_from([4, 8, 16])),
+            "block_size": whole_entries(model, data.draw(st.sampled_from([4, 8, 16]))),
             "max_num_seqs": 8,
             "async_scheduling": data.draw(st.booleans()),
         }
-        model = tiny_model(layers, 600)
         try:
             setup = prepare(trace, model=model, gpu=GPU, policy=policy, **settings)
         except ConfigError as error:

@@ -76,7 +76,7 @@ def watched(each: Run) -> list[int]:
 def test_leaps_stop_where_pages_are_copied(policy: str, asynchronous: bool) -> None:
     seen: Counter[str] = Counter()
 
-    @examples(30)
+    @examples(60)
     @given(scenario=scenarios(asynchronous=asynchronous, requests=16).map(mixed))
     def holds(scenario: Scenario) -> None:
         slow, fast = (run_of(scenario, policy, fast=fast) for fast in (False, True))

@@ -29,7 +29,7 @@ from tests.sim.cached_runs import (
     large_cases,
     trace_of,
 )
-from tests.sim.strategies import GPU, examples, layer_mixes, tiny_model
+from tests.sim.strategies import GPU, examples, layer_mixes, tiny_model, whole_entries
 
 
 def blocks_read(group: PageGroup, length: int, *, whole: bool) -> range:
@@ -139,9 +139,11 @@ class Watch:
                     each = Fraction(content.state_bytes, group.pages_per_block)
                     found[content.label] += self.tables.pool.num_held(index) * each
                 else:
-                    each = Fraction(content.bytes_per_token, group.pages_per_block)
+                    each = Fraction(content.entry_bytes, group.pages_per_block)
                     live = self.live(index, group, content)
-                    found[content.label] += sum(map(len, live.values())) * each
+                    entry = content.tokens_per_entry
+                    entries = sum(len({at // entry for at in places}) for places in live.values())
+                    found[content.label] += entries * each
         return found
 
     def live(self, index: int, group: PageGroup, content: Content) -> dict[int, set[int]]:
@@ -163,7 +165,7 @@ class Watch:
         requests = self.replica.requests
         text = requests.computed[slot]
         processed = text - max(requests.chunk[slot], requests.in_flight[slot])
-        if content.kind == "sliding_window":
+        if content.kind in ("sliding_window", "compressor"):
             return max(0, processed - content.window + 1), text
         if content.kind == "chunked_local":
             return processed // content.window * content.window, text
@@ -208,7 +210,7 @@ def test_runs_end_and_hit_what_is_cached_and_every_page_is_accounted_for(policy:
     assert seen["cached"] >= 0.5 * seen["steps"]
 
 
-MIXES = layer_mixes(("full", "sliding_window", "chunked_local"), most=3)
+MIXES = layer_mixes(("full", "sliding_window", "chunked_local", "mla", "compressor"), most=3)
 
 
 @pytest.mark.parametrize("policy", ["lcm", "gcd pages", "jenga"])
@@ -216,18 +218,19 @@ def test_in_small_models_a_hit_is_what_every_kind_finds(policy: str) -> None:
     """Odd windows and blocks; pools of any size."""
     seen: Counter[str] = Counter()
 
-    @examples(9)
+    @examples(15)
     @given(layers=MIXES, seed=st.integers(0, 1 << 30), room=st.integers(1, 8), data=st.data())
     def holds(layers: tuple[LayerSpec, ...], seed: int, room: int, data: st.DataObject) -> None:
         trace = trace_of(seed, count=10, longest=200, gap_ns=2_000_000, share=True)
+        model = tiny_model(layers, 600)
         try:
             setup = prepare(
                 trace,
-                model=tiny_model(layers, 600),
+                model=model,
                 gpu=GPU,
                 policy=LARGE[policy],
                 kv_cache_memory_bytes=room * 10_000,
-                block_size=data.draw(st.sampled_from([4, 8, 16])),
+                block_size=whole_entries(model, data.draw(st.sampled_from([4, 8, 16]))),
                 max_num_batched_tokens=data.draw(st.sampled_from([32, 128, 512])),
                 max_num_seqs=8,
                 async_scheduling=data.draw(st.booleans()),

@@ -271,20 +271,23 @@ def needed_by_label(
             if spec.is_state:
                 size = spec.state_bytes
             else:
-                size = tokens_read(spec, first_query, text, cross) * spec.bytes_per_token
+                read = tokens_read(spec, first_query, text, cross)
+                # An entry that is begun is there, whether or not it is complete.
+                entries = {token // spec.tokens_per_entry for token in read}
+                size = len(entries) * spec.entry_bytes
             needed[label_of(spec)] += size
     return needed
 
 
-def tokens_read(spec: KVCacheSpec, first_query: int, text: int, cross: int) -> int:
+def tokens_read(spec: KVCacheSpec, first_query: int, text: int, cross: int) -> list[int]:
     if spec.kind == "cross":
-        return cross
-    if spec.kind == "sliding_window":
-        return sum(position > first_query - spec.window for position in range(text))
+        return list(range(cross))
+    if spec.kind in ("sliding_window", "compressor"):
+        return [position for position in range(text) if position > first_query - spec.window]
     if spec.kind == "chunked_local":
         chunk = first_query // spec.window
-        return sum(position // spec.window >= chunk for position in range(text))
-    return text
+        return [position for position in range(text) if position // spec.window >= chunk]
+    return list(range(text))
 
 
 @every_policy
@@ -478,7 +481,9 @@ PRESSED = Scenario(
         attention("sliding_window", window=37),
         attention("chunked_local", window=20),
         attention("cross"),
-        LayerSpec(kind="mamba", variant="mamba", heads=1, conv_elements=5, ssm_elements=90),
+        LayerSpec(
+            kind="mamba", variant="mamba", heads=1, conv_channels=5, conv_columns=1, ssm_elements=90
+        ),
     ),
     requests=tuple(
         Arrival(i * 700_000, 20 + 37 * i % 150, 5 + 17 * i % 50, 11 * i % 40, i % 3)

@@ -1,5 +1,6 @@
 """Where the bytes for caches come from: derived, given, counted in blocks, or read from a log."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import gpu_names, load_gpu, load_model, model_names
-from jenga_sim.configs.specs import GPUSpec, KVCacheSpec, LayerSpec, ModelSpec
+from jenga_sim.configs.specs import GPUSpec, KVCacheSpec, LayerSpec, ModelSpec, OverheadSpec
 from jenga_sim.sim.pool import KVPool, kv_pool, layer_specs, vllm_block_bytes
 
 GIB = 1 << 30
@@ -17,7 +18,9 @@ FULL = LayerSpec(kind="full", variant="full", heads=4, kv_heads=2, k_dim=8, v_di
 SLIDING = LayerSpec(
     kind="sliding_window", variant="swa", heads=4, kv_heads=2, k_dim=8, v_dim=8, window=64
 )
-STATE = LayerSpec(kind="mamba", variant="mamba2", heads=4, conv_elements=100, ssm_elements=1_000)
+STATE = LayerSpec(
+    kind="mamba", variant="mamba2", heads=4, conv_channels=100, conv_columns=1, ssm_elements=1_000
+)
 
 
 def model_of(*layers: LayerSpec, weight_bytes: int = 4 * GIB) -> ModelSpec:
@@ -67,6 +70,29 @@ def test_derived_pool_is_memory_times_share_less_weights_activations_and_context
         "12.91 GiB per GPU = 24.00 GiB x 0.75 - weights 4.00 GiB - activations and context "
         "1.09 GiB (estimated, +-1 GiB)"
     )
+
+
+def test_an_overhead_is_given_or_the_models_or_estimated() -> None:
+    observed = OverheadSpec(bytes=3 * GIB, source="a log of mine")
+    plain = model_of(FULL)
+    model = replace(plain, overhead=observed)
+    resolved = engine_config(gpu_memory_utilization=0.75).resolve(model, GPU)
+
+    of_file, given = (kv_pool(model, GPU, resolved, overhead=size) for size in (None, GIB))
+    assert (of_file.bytes, given.bytes) == (11 * GIB, 13 * GIB)
+    assert of_file.explanation.endswith("- overhead 3.00 GiB (a log of mine)")
+    assert given.explanation.endswith("- overhead 1.00 GiB (given)")
+    for pool in (of_file, given, kv_pool(plain, GPU, resolved)):
+        assert pool.sums is not None
+        assert pool.bytes == pool.sums.usable - pool.sums.weights - pool.sums.overhead
+        assert set(pool.describe()) == {"bytes", "source", "explanation"}
+
+
+def test_an_overhead_beside_a_given_pool_is_refused() -> None:
+    model = model_of(FULL)
+    resolved = engine_config(kv_cache_memory_bytes=GIB).resolve(model, GPU)
+    with pytest.raises(ConfigError, match="by --kv-bytes, so --overhead would change nothing"):
+        kv_pool(model, GPU, resolved, overhead=GIB)
 
 
 def test_tensor_parallelism_splits_weights_and_logits_and_adds_communication() -> None:

@@ -23,6 +23,7 @@ from jenga_sim.sim.startup import Startup, startup_of_case, startup_of_model, vl
 GOLDEN = Path(__file__).parents[1] / "golden" / "vllm"
 MODELS: dict[str, Any] = json.loads((GOLDEN / "kv_cache_groups.golden.json").read_text())
 RANDOM: list[Any] = json.loads((GOLDEN / "kv_cache_groups_random.golden.json").read_text())
+V4: list[Any] = json.loads((GOLDEN / "deepseek_v4_groups.golden.json").read_text())
 Layer = dict[str, Any]
 
 
@@ -170,6 +171,50 @@ def test_what_vllm_refuses_is_reported_as_its_limit(recorded: str, tmp_path: Pat
     assert "LBNHC" in message
 
 
+# --- DeepSeek-V4-Flash: compressed attention
+
+
+def start_v4(settings: dict[str, Any]) -> Startup:
+    """Start-up of the shipped model under the settings of a recording."""
+    engine = {
+        "max_num_seqs": 256,
+        "max_num_batched_tokens": 8192,
+        "async_scheduling": False,
+        "kv_cache_memory_bytes": 100 << 30,
+        **settings,
+    }
+    manager: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "hybrid": True,
+        "kv_cache_layout": "BLHNC",
+    }
+    manager |= {name: engine.pop(name) for name in tuple(engine) if name in manager}
+    model, gpu = load_model("deepseek-v4-flash"), load_gpu("b200-sxm")
+    return startup_of_model(model, gpu, engine_config(**engine).resolve(model, gpu), **manager)
+
+
+@pytest.mark.parametrize("recording", V4, ids=lambda r: r["name"])
+def test_compressed_caches_get_the_groups_and_figures_of_vllm(recording: Any) -> None:
+    """vLLM was given the specs that its classes of this model return: blocks of 256, 64, 8 and 4
+    tokens, pages padded to 576 bytes (fp8) or 512, in the order in which it registers them."""
+    golden = recording["vllm"]
+    if "error" not in golden:
+        assert described(start_v4(recording["settings"]), "kind") == golden
+        return
+    with pytest.raises(ConfigError) as caught:
+        start_v4(recording["settings"])
+    words = golden["error"].split(" Layer ")[0]
+
+    assert words in str(caught.value)
+
+
+def test_compressed_attention_lies_in_blocks_unless_told_otherwise() -> None:
+    model, gpu = load_model("deepseek-v4-flash"), load_gpu("b200-sxm")
+    engine = engine_config(kv_cache_memory_bytes=100 << 30).resolve(model, gpu)
+    named = startup_of_model(model, gpu, engine, kv_cache_layout="BLHNC")
+    assert startup_of_model(model, gpu, engine).describe() == named.describe()
+
+
 def test_the_random_recordings_hold_what_is_hard_to_get_right() -> None:
     refusals = [r["vllm"]["error"] for r in RANDOM if "error" in r["vllm"]]
     assert {text.split(":")[0] for text in refusals} == {
@@ -261,8 +306,8 @@ def test_a_case_for_its_layers_may_cache_prefixes_and_have_no_requests(tmp_path:
     assert len(read_case(path).specs) == 32
 
 
-def test_the_layout_of_a_grouping_context_is_the_default_one() -> None:
+def test_a_grouping_context_leaves_the_layout_to_the_layers() -> None:
     context = GroupingContext(block_size=16, max_model_len=100)
-    assert context.kv_cache_layout == "LBNHC"
+    assert context.kv_cache_layout is None
     with pytest.raises(ConfigError, match="caches nothing"):
         vllm((), context)

@@ -6,9 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..policies.grouping.layer_groups import LayerGroup
-from ..sim.startup import Startup
-from .report import print_tables
+from ...policies.grouping.layer_groups import LayerGroup
+from ...sim.startup import Startup
+from ..report import print_tables
 
 MEANING = (
     "Concurrency is the number of requests of max_model_len tokens that the blocks hold at once, "

@@ -1,56 +1,25 @@
-"""``jenga-sim model``: what a model's caches amount to, without a trace."""
+"""``jenga-sim model groups``: vLLM's groups of a model's layers, and what its pool holds."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import format_option
-from .run import DEFAULT_GPU, engine_options
+from ..options import format_option
+from ..run import DEFAULT_GPU
+from .options import some_engine_options
 
 if TYPE_CHECKING:
-    from ..sim.startup import Startup
+    from ...sim.startup import Startup
 
 LAYOUTS = ("LBNHC", "LBHNC", "LHBNC", "BLNHC", "BLHNC", "BHLNC")
-_ENGINE_NAMES = (
-    "tensor_parallel_size",
-    "max_model_len",
-    "max_num_seqs",
-    "max_num_batched_tokens",
-    "block_size",
-    "gpu_memory_utilization",
-    "kv_cache_dtype",
-    "async_scheduling",
-    "enable_prefix_caching",
-    "kv_cache_memory_bytes",
-)
-"""Engine settings that the pool or the groups depend on."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def command() -> None:
-    """Look at a model's caches without a trace."""
-
-
-def _some_engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of ``run`` that matter here, so that one flag means one thing."""
-
-    @click.command
-    @engine_options
-    def all_of_them() -> None:
-        """Carry the options; never called."""
-
-    options = [option for option in all_of_them.params if option.name in _ENGINE_NAMES]
-    function.__dict__.setdefault("__click_params__", []).extend(reversed(options))
-    return function
-
-
-@command.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", metavar="MODEL|CASE")
 @click.option("--gpu", help=f"Packaged name or YAML file.  [default: {DEFAULT_GPU}]")
-@_some_engine_options
+@some_engine_options()
 @click.option(
     "--disable-hybrid-kv-cache-manager",
     "--no-hybrid",
@@ -62,22 +31,24 @@ def _some_engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--kv-cache-layout",
     type=click.Choice(LAYOUTS, case_sensitive=False),
-    help="Order of the pool's axes, vLLM's VLLM_KV_CACHE_LAYOUT.  [default: LBNHC]",
+    help="Order of the pool's axes, vLLM's VLLM_KV_CACHE_LAYOUT.  [default: the model's]",
 )
 @format_option
-def groups(model: str, output_format: str, **given: Any) -> int:
+def command(model: str, output_format: str, **given: Any) -> int:
     """Show the KV cache groups that vLLM 0.33 makes of MODEL's layers, and what its pool holds.
 
-    MODEL is a packaged name or a YAML file. A CASE is a .json file as `jenga-sim verify` reads it;
-    its own settings count and its requests do not.
+    MODEL is a packaged name, a YAML file or the config.json of a Hugging Face model. A CASE is a
+    .json file as `jenga-sim verify` reads it; its own settings count and its requests do not.
 
     \b
     jenga-sim model groups gemma-3-27b
     jenga-sim model groups qwen3-next-80b --tp 4 --no-enable-prefix-caching --format json
     jenga-sim model groups case.json
     """  # noqa: D301  (click reads the backspace character: "do not wrap this paragraph")
+    from ...configs.hf.keys import is_hf_config
+
     settings = {name: value for name, value in given.items() if value is not None}
-    if model.endswith(".json"):
+    if model.endswith(".json") and not is_hf_config(Path(model)):
         startup = _of_case(Path(model), settings)
     else:
         startup = _of_model(model, settings)
@@ -91,12 +62,12 @@ def groups(model: str, output_format: str, **given: Any) -> int:
 
 
 def _of_case(path: Path, settings: dict[str, Any]) -> "Startup":
-    from ..sim.startup import startup_of_case
+    from ...sim.startup import startup_of_case
 
     if settings:
         flags = {
             option.name: max(option.opts, key=len)
-            for option in groups.params
+            for option in command.params
             if isinstance(option, click.Option)
         }
         named = ", ".join(str(flags[name]) for name in settings)
@@ -105,15 +76,19 @@ def _of_case(path: Path, settings: dict[str, Any]) -> "Startup":
 
 
 def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
-    from ..configs.engine import engine_config
-    from ..configs.load import load_gpu, load_model
-    from ..sim.caching import caches_prefixes
-    from ..sim.startup import startup_of_model
+    from ...configs.engine import engine_config
+    from ...configs.load import load_gpu, load_model
+    from ...sim.caching import caches_prefixes
+    from ...sim.startup import startup_of_model
 
     gpu_name = settings.pop("gpu", None)
     if gpu_name is None:
         click.echo(f"note: using the default --gpu {DEFAULT_GPU}", err=True)
-    ours = {"enable_prefix_caching": True, "no_hybrid": False, "kv_cache_layout": "LBNHC"}
+    ours: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "no_hybrid": False,
+        "kv_cache_layout": None,
+    }
     ours |= {key: settings.pop(key) for key in tuple(settings) if key in ours}
     model, gpu = load_model(name), load_gpu(gpu_name or DEFAULT_GPU)
     caches = bool(ours["enable_prefix_caching"]) and caches_prefixes(model)
@@ -123,7 +98,7 @@ def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
         engine_config(**settings).resolve(model, gpu),
         enable_prefix_caching=caches,
         hybrid=not ours["no_hybrid"],
-        kv_cache_layout=next(layout for layout in LAYOUTS if layout == ours["kv_cache_layout"]),
+        kv_cache_layout=ours["kv_cache_layout"],
     )
     click.echo(f"note: KV pool: {startup.pool.explanation}", err=True)
     return startup

@@ -1,0 +1,109 @@
+"""A Hugging Face config.json as a ModelSpec: no network, no transformers, nothing guessed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..specs import LayerSpec, ModelSpec
+from ..strict import suggest
+from .drafts import draft_layers
+from .families import READERS
+from .images.read import read_vision
+from .keys import Keys, read_keys
+from .length import max_model_len
+from .reading import Reading, hidden_size
+from .sections import family_of, text_section
+
+NESTED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "llama": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
+    "mistral": {
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    },
+    "gemma": {"head_dim": 256},
+    "gemma2": {"hidden_size": 2304, "num_hidden_layers": 26},
+    "gemma3_text": {"hidden_size": 2304},
+    "qwen2": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
+}
+"""Sizes that a vision-language file leaves to the class of its language model (transformers 5.23).
+
+They hold for nested sections alone: where the language model is the file, its sizes must be there.
+"""
+
+
+def read_hf_config(path: str | Path) -> ModelSpec:
+    """Read a config.json, or the one in a folder.
+
+    Raises:
+        ConfigError: The file cannot be read, its family is not known, a size is missing, or two
+            keys contradict each other. The message names file, line and key.
+    """
+    root = read_keys(Path(path))
+    text, family, notes = language_model(root)
+    reading = READERS[family](text)
+    _check_caches(text, reading)
+    length, length_notes = max_model_len(text, family)
+    vision, vision_notes = read_vision(root, family)
+    return ModelSpec(
+        name=model_name(root),
+        source=f"{root.file} (Hugging Face, {family})",
+        max_model_len=length,
+        num_layers=len(reading.blocks),
+        hidden_size=hidden_size(text),
+        vocab_size=text.integer("vocab_size", "padded_vocab_size", default=1),
+        params_total=1,
+        params_active=1,
+        weight_bytes=1,
+        weight_dtype="bf16",
+        layers=_in_order(reading),
+        shared_layers=tuple(sorted(reading.shared.items())),
+        draft_layers=draft_layers(text, reading),
+        vision=vision,
+        notes=(*notes, *reading.notes, *length_notes, *vision_notes),
+    )
+
+
+def language_model(root: Keys) -> tuple[Keys, str, list[str]]:
+    """The section of the language model with what its class fills in, its family, and notes."""
+    text = text_section(root)
+    family = family_of(root, text)
+    if family not in READERS:
+        text.fail(
+            "model_type",
+            f"{family!r} is not known{suggest(family, READERS)}. Nothing is assumed about models "
+            "that are not known; describe it in a YAML file instead",
+        )
+    if text is root:
+        return text, family, []
+    defaults = dict(NESTED_DEFAULTS.get(family, {}))
+    filled = [name for name in defaults if name not in text]
+    if not filled:
+        return text, family, []
+    note = f"{', '.join(filled)}: left to the model's class by the file"
+    return text.with_defaults(defaults), family, [note]
+
+
+def model_name(root: Keys) -> str:
+    """The name in the file, or the name of its folder or of the file itself."""
+    given = root.text("_name_or_path", default="") or ""
+    if given and not given.startswith((".", "/")):
+        return given.rpartition("/")[2]
+    file = Path(root.file)
+    stem = file.resolve().parent.name if file.name == "config.json" else file.stem
+    return stem.rpartition("__")[2] or "model"
+
+
+def _in_order(reading: Reading) -> tuple[LayerSpec, ...]:
+    return tuple(
+        replace(layer, block=block)
+        for block, caches in enumerate(reading.blocks)
+        for layer in caches
+    )
+
+
+def _check_caches(text: Keys, reading: Reading) -> None:
+    if not any(reading.blocks):
+        text.fail("model_type", "describes a model that caches nothing")

@@ -1,0 +1,1 @@
+"""Images: how many tokens one becomes, and what these take in the encoder cache."""

@@ -1,0 +1,187 @@
+"""A pasted ``vllm serve`` line as settings: those that memory depends on, the others by name."""
+
+import argparse
+import json
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from .errors import ConfigError
+
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "K": 1 << 10,
+    "M": 1 << 20,
+    "G": 1 << 30,
+    "T": 1 << 40,
+}
+"""vLLM's human-readable integers: small letters are decimal, capitals binary."""
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kmgtKMGT]?)")
+
+_KV_DTYPES = {"fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "fp8_ds_mla": "fp8", "bfloat16": "bf16"}
+"""vLLM's spellings of cache dtypes, and ours."""
+
+_START = re.compile(r"^(?:\S+/)?vllm$|^vllm\.entrypoints\.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VLLMArgs:
+    """What a line says."""
+
+    model: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    """By the names of ``EngineConfig``."""
+    pipeline_parallel_size: int = 1
+    data_parallel_size: int = 1
+    expert_parallel: bool = False
+    no_hybrid: bool = False
+    """``--disable-hybrid-kv-cache-manager``."""
+    speculative: dict[str, Any] | None = None
+    """``--speculative-config``: model, method, num_speculative_tokens."""
+    quantization: str | None = None
+    ignored: tuple[str, ...] = ()
+    """Flags that no memory depends on, or that are not known here."""
+
+    def notes(self) -> list[str]:
+        """What a user should know about what was left out."""
+        notes: list[str] = []
+        if self.ignored:
+            notes.append(f"--vllm-args: not used here: {', '.join(self.ignored)}")
+        if self.quantization is not None:
+            notes.append(
+                f"--vllm-args: --quantization {self.quantization} is not applied: weights are "
+                "counted as the model's file says"
+            )
+        if self.data_parallel_size > 1:
+            notes.append(
+                f"--vllm-args: each of the {self.data_parallel_size} data-parallel replicas has "
+                "caches of its own; the figures are those of one"
+            )
+        if self.expert_parallel:
+            notes.append("--vllm-args: expert parallelism divides weights, not caches")
+        return notes
+
+
+def human_readable_int(text: str) -> int:
+    """Read ``131072``, ``128K`` (binary) or ``128k`` (decimal), as vLLM does."""
+    match = _NUMBER.fullmatch(text.strip().replace("_", "").replace(",", ""))
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number such as 131072 or 128K")
+    return int(float(match.group(1)) * _UNITS[match.group(2)])
+
+
+def parse_vllm_args(line: str) -> VLLMArgs:
+    """Read a line as it stands in a shell: with ``vllm serve``, line ends, variables, or without.
+
+    Raises:
+        ConfigError: A quote does not end, or a value that is needed cannot be read.
+    """
+    try:
+        words = shlex.split(line.replace("\\\n", " "), comments=True)
+    except ValueError as error:
+        raise ConfigError(f"--vllm-args: {error}; check the quotes") from error
+    model, flags = _split(words)
+    known, rest = _parser().parse_known_args(flags)
+    values = {name: value for name, value in vars(known).items() if value is not None}
+    model = values.pop("model", None) or model
+    others = {name: values.pop(name) for name in tuple(values) if name in _NOT_ENGINE}
+    if "kv_cache_dtype" in values:
+        given = values["kv_cache_dtype"]
+        values["kv_cache_dtype"] = _KV_DTYPES.get(given, given)
+    if values.get("max_model_len") == -1:
+        del values["max_model_len"]
+    return VLLMArgs(
+        model=model,
+        settings=values,
+        ignored=tuple(word.partition("=")[0] for word in rest if word.startswith("-")),
+        **others,
+    )
+
+
+def _split(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The model where it stands by itself, and what follows the program's name."""
+    start = next((i + 1 for i, word in enumerate(words) if _START.match(word)), 0)
+    rest = [_underscores_to_dashes(word) for word in words[start:]]
+    if rest[:1] == ["serve"]:
+        rest = rest[1:]
+    if rest and not rest[0].startswith("-"):
+        return rest[0], rest[1:]
+    return None, rest
+
+
+def _underscores_to_dashes(word: str) -> str:
+    """VLLM takes ``--max_model_len`` for ``--max-model-len``."""
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else word
+
+
+_NOT_ENGINE = (
+    "pipeline_parallel_size",
+    "data_parallel_size",
+    "expert_parallel",
+    "no_hybrid",
+    "speculative",
+    "quantization",
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"--vllm-args: {message}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=None)
+    whole = human_readable_int
+    typed: dict[tuple[str, ...], tuple[str, Callable[[str], Any]]] = {
+        ("--model",): ("model", str),
+        ("--tensor-parallel-size", "-tp"): ("tensor_parallel_size", whole),
+        ("--pipeline-parallel-size", "-pp"): ("pipeline_parallel_size", whole),
+        ("--data-parallel-size", "-dp"): ("data_parallel_size", whole),
+        ("--max-model-len",): ("max_model_len", _length),
+        ("--max-num-seqs",): ("max_num_seqs", whole),
+        ("--max-num-batched-tokens",): ("max_num_batched_tokens", whole),
+        ("--block-size",): ("block_size", whole),
+        ("--gpu-memory-utilization",): ("gpu_memory_utilization", float),
+        ("--kv-cache-memory-bytes",): ("kv_cache_memory_bytes", whole),
+        ("--num-gpu-blocks-override",): ("num_gpu_blocks_override", whole),
+        ("--kv-cache-dtype",): ("kv_cache_dtype", str),
+        ("--mamba-ssm-cache-dtype",): ("mamba_ssm_cache_dtype", str),
+        ("--quantization", "-q"): ("quantization", str),
+        ("--speculative-config", "-sc"): ("speculative", _json),
+    }
+    for names, (target, read) in typed.items():
+        parser.add_argument(*names, dest=target, type=read)
+    for name, target in {
+        "--enable-prefix-caching": "enable_prefix_caching",
+        "--enable-chunked-prefill": "enable_chunked_prefill",
+        "--async-scheduling": "async_scheduling",
+    }.items():
+        parser.add_argument(name, dest=target, action=argparse.BooleanOptionalAction)
+    for name, target in {
+        "--disable-hybrid-kv-cache-manager": "no_hybrid",
+        "--enable-expert-parallel": "expert_parallel",
+    }.items():
+        parser.add_argument(name, dest=target, action="store_true", default=None)
+    return parser
+
+
+def _length(text: str) -> int:
+    """A length, or vLLM's ``auto`` and ``-1``: as long as fits."""
+    return -1 if text in ("auto", "-1") else human_readable_int(text)
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a mapping, such as {{...}}")
+    return value

@@ -1,0 +1,81 @@
+"""A family's rule, read from a small file of that family, gives the caches that its release has."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jenga_sim.configs.cache_types import CacheType, cache_types
+from jenga_sim.configs.hf.families import READERS
+from jenga_sim.configs.hf.read import read_hf_config
+from jenga_sim.configs.specs import ModelSpec
+from tests.configs.hf_cases import CASES
+
+
+def read(folder: Path, config: dict[str, Any]) -> ModelSpec:
+    path = folder / "config.json"
+    path.write_text(json.dumps({"vocab_size": 1000, **config}), encoding="utf-8")
+    return read_hf_config(path)
+
+
+def in_words(each: CacheType) -> str:
+    window = f"(w{each.window})" if each.window else ""
+    entry = f"/{each.tokens_per_entry}" if each.tokens_per_entry > 1 else ""
+    size = each.conv_state + each.ssm_state or each.bf16_bytes
+    return f"{each.layers} {each.variant}{window}{entry}: {size:,}"
+
+
+def summary(model: ModelSpec) -> str:
+    text = "; ".join(in_words(each) for each in cache_types(model))
+    return f"{text}; {len(model.shared_layers)} shared" if model.shared_layers else text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_family_has_the_caches_of_its_release(case: str, tmp_path: Path) -> None:
+    config, expected = CASES[case]
+    assert summary(read(tmp_path, config)) == expected
+
+
+def test_shared_layers_name_the_last_own_layer_of_their_type(tmp_path: Path) -> None:
+    config, _ = CASES["gemma-3n-e2b"]
+    shared = dict(read(tmp_path, config).shared_layers)
+    assert shared == {layer: 19 if layer in (24, 29) else 18 for layer in range(20, 30)}
+
+
+def test_packed_fp8_entries_are_vllms(tmp_path: Path) -> None:
+    """656 bytes with an indexer, 584 where attention is compressed, 576 for plain MLA."""
+    plain, sparse, compressed = (
+        cache_types(read(tmp_path, CASES[case][0]))[0].fp8_bytes
+        for case in ("deepseek-v2-lite", "an indexer in every layer", "compressed attention")
+    )
+    assert (plain, sparse, compressed) == (576, 656, 584)
+
+
+def test_decoys_bring_a_note(tmp_path: Path) -> None:
+    for case, key in {
+        "qwen2 with its window off": "use_sliding_window",
+        "a window that nothing outgrows": "no effect",
+        "deepseek-v2-lite": "num_key_value_heads",
+        "kimi-linear-48b": "head_dim",
+        "falcon-mamba: expand is wrong": "expand",
+        "mimo-v2-flash": "attention_chunk_size",
+        "gemma-4-31b has other KV heads in global layers": "attention_k_eq_v",
+        "an eagle-3 head": "sliding_window",
+        "llava leaves the sizes of vicuna to the class": "num_hidden_layers",
+    }.items():
+        notes = read(tmp_path, CASES[case][0]).notes
+        assert any(key in note for note in notes), (case, notes)
+
+
+def test_every_reader_has_a_case() -> None:
+    """A family that is added comes with its rule stated here, or shares a reader that has one."""
+    read_types: set[str] = set()
+    for config, _ in CASES.values():
+        nested = config.get("text_config") or config.get("llm_config") or config
+        read_types |= {str(config.get("model_type")), str(nested.get("model_type"))}
+    tested = {READERS[name] for name in read_types if name in READERS}
+    derived = {"gemma3": "gemma3_text", "qwen3_5": "qwen3_5_text"}
+    tested |= {READERS[name] for outer, name in derived.items() if outer in read_types}
+    untested = {name for name, reader in READERS.items() if reader not in tested}
+    assert untested == set()

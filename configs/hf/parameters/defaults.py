@@ -34,6 +34,10 @@ SAME = (
 )
 """Keys that say the same thing: a default of one does not stand beside another in the file."""
 
+
+OWN = ("hidden_size", "num_hidden_layers")
+"""Sizes that a file of a language model alone must give: nothing is guessed of them."""
+
 TABLE = """\
 afmoe: vocab_size=200192 hidden_size=2048 intermediate_size=6144 moe_intermediate_size=1408
     num_hidden_layers=32 num_dense_layers=1 num_attention_heads=16 head_dim=128
@@ -42,6 +46,9 @@ apertus: vocab_size=131072 hidden_size=4096 intermediate_size=14336 num_hidden_l
     num_attention_heads=32 tie_word_embeddings=false
 arcee: vocab_size=32000 hidden_size=2560 intermediate_size=18432 num_hidden_layers=32
     num_attention_heads=32 tie_word_embeddings=false
+aria_text: vocab_size=32000 hidden_size=4096 intermediate_size=4096 num_hidden_layers=32
+    num_attention_heads=32 tie_word_embeddings=false moe_num_experts=8 moe_topk=2
+    moe_num_shared_experts=2
 axk1: vocab_size=163840 hidden_size=7168 intermediate_size=18432 moe_intermediate_size=2048
     num_hidden_layers=61 num_attention_heads=64 num_key_value_heads=64 n_shared_experts=1
     n_routed_experts=192 kv_lora_rank=512 q_lora_rank=1536 qk_rope_head_dim=64 v_head_dim=128
@@ -59,14 +66,21 @@ bamba: vocab_size=128000 tie_word_embeddings=false hidden_size=4096 intermediate
     num_hidden_layers=32 num_attention_heads=32 num_key_value_heads=8 mamba_n_heads=128
     mamba_d_head="auto" mamba_n_groups=1 mamba_d_state=256 mamba_d_conv=4 mamba_expand=2
     mamba_conv_bias=true
+bitnet: vocab_size=128256 hidden_size=2560 intermediate_size=6912 num_hidden_layers=30
+    num_attention_heads=20 num_key_value_heads=5 tie_word_embeddings=false
 bloom: vocab_size=250880 hidden_size=64 n_layer=2 n_head=8 tie_word_embeddings=true
 chatglm: tie_word_embeddings=false
 clip_vision_model: hidden_size=768 intermediate_size=3072 num_hidden_layers=12
     num_attention_heads=12 num_channels=3 image_size=224 patch_size=32
+codegen: vocab_size=50400 n_positions=2048 n_embd=4096 n_layer=28 n_head=16
+    tie_word_embeddings=false
 cohere: vocab_size=256000 hidden_size=8192 intermediate_size=22528 num_hidden_layers=40
     num_attention_heads=64 tie_word_embeddings=true
 cohere2: vocab_size=256000 hidden_size=8192 intermediate_size=22528 num_hidden_layers=40
     num_attention_heads=64 tie_word_embeddings=true
+cohere2_moe: vocab_size=256000 hidden_size=8192 intermediate_size=22528 num_hidden_layers=40
+    num_attention_heads=64 head_dim=128 tie_word_embeddings=true num_experts_per_tok=2
+    num_experts=8 num_shared_experts=0 sliding_window_pattern=4
 cwm: vocab_size=128256 hidden_size=6144 intermediate_size=21504 num_hidden_layers=64
     num_attention_heads=48 num_key_value_heads=8 tie_word_embeddings=false head_dim=128
 deepseek: tie_word_embeddings=false
@@ -184,8 +198,16 @@ gpt_oss: num_hidden_layers=36 num_local_experts=128 vocab_size=201088 hidden_siz
 gptj: vocab_size=50400 n_positions=2048 n_embd=4096 n_layer=28 n_head=16 tie_word_embeddings=false
 granite: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
     num_attention_heads=32 tie_word_embeddings=false
+granite_swa: vocab_size=100352 hidden_size=2560 intermediate_size=8192 num_hidden_layers=24
+    num_attention_heads=20 num_key_value_heads=4 tie_word_embeddings=true
 granitemoe: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
     num_attention_heads=32 tie_word_embeddings=false num_local_experts=8 num_experts_per_tok=2
+granitemoe_shared: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
+    num_attention_heads=32 tie_word_embeddings=false num_local_experts=8 num_experts_per_tok=2
+    shared_intermediate_size=0
+granitemoe_swa: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
+    num_attention_heads=32 tie_word_embeddings=false num_local_experts=8 num_experts_per_tok=2
+    shared_intermediate_size=0
 granitemoehybrid: vocab_size=32000 hidden_size=4096 intermediate_size=11008 num_hidden_layers=32
     num_attention_heads=32 tie_word_embeddings=false num_local_experts=8 num_experts_per_tok=2
     shared_intermediate_size=1024 mamba_n_heads=128 mamba_n_groups=1 mamba_d_state=256
@@ -260,7 +282,14 @@ mamba: vocab_size=50280 hidden_size=768 state_size=16 num_hidden_layers=32 expan
 mamba2: num_heads=128 head_dim=64 vocab_size=32768 hidden_size=4096 state_size=128
     num_hidden_layers=64 expand=2 conv_kernel=4 n_groups=8 use_conv_bias=true
     time_step_rank="auto" tie_word_embeddings=false
+mellum: vocab_size=98304 hidden_size=2304 intermediate_size=7168 num_hidden_layers=28
+    num_attention_heads=32 num_key_value_heads=4 tie_word_embeddings=false
+    moe_intermediate_size=896 num_experts_per_tok=8 num_experts=64 head_dim=128
 mimo: tie_word_embeddings=false
+mimo_v2: vocab_size=152576 hidden_size=4096 intermediate_size=16384 num_hidden_layers=48
+    num_attention_heads=64 num_key_value_heads=4 tie_word_embeddings=false
+    moe_intermediate_size=2048 num_experts_per_tok=8 n_routed_experts=256 head_dim=192
+    v_head_dim=128 swa_num_attention_heads=64 swa_num_key_value_heads=8
 mimo_v2_flash: vocab_size=152576 hidden_size=4096 intermediate_size=16384 num_hidden_layers=48
     num_attention_heads=64 num_key_value_heads=4 tie_word_embeddings=false
     moe_intermediate_size=2048 num_experts_per_tok=8 n_routed_experts=256 head_dim=192
@@ -457,6 +486,8 @@ zamba2: vocab_size=32000 hidden_size=2560 num_hidden_layers=54 mamba_d_state=64 
 def class_defaults(section: Keys, family: str) -> Keys:
     """The section with what the class of its family assumes; null in a file is not absent."""
     given = set(section)
+    if not section.path:
+        given.update(OWN)
     defaults = {
         name: value
         for name, value in _defaults(family).items()

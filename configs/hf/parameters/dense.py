@@ -98,6 +98,7 @@ DENSE = {
     "ministral3": LLAMA,
     "internlm3": LLAMA,
     "granite": LLAMA,
+    "granite_swa": Family(mixer=replace(BIASED, sinks=True), mlp=Mlp(bias="mlp_bias")),
     "cwm": LLAMA,
     "helium": Family(mixer=QKV_BY_FILE, mlp=Mlp(bias="mlp_bias")),
     "smollm3": LLAMA,

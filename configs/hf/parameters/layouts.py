@@ -184,7 +184,7 @@ def tower_tensors(root: Keys, text: Keys, layout: Layout) -> tuple[list[Tensors]
         return belonging("vision", found), [*notes, *lost]
     if section is None:
         notes.append("vision_config is missing: the vision tower is that of the class's defaults.")
-    vision = class_defaults(section or Keys({}, file=root.file), kind)
+    vision = class_defaults(section or Keys({}, file=root.file, path="vision_config"), kind)
     found = inside(layout.tower, TOWERS[kind](vision))
     found += layout.joint(root, text, vision)
     return belonging("vision", found), notes

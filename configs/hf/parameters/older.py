@@ -96,6 +96,13 @@ def meta_tokens(text: Keys) -> list[Tensors]:
     return [vector("embedding", "memory_tokens", count, hidden_of(text))]
 
 
+def sub_norms(text: Keys) -> list[Tensors]:
+    """A norm before each projection out (``BitNetAttention``, ``BitNetMLP``)."""
+    found = norm("self_attn.attn_sub_norm", hidden_of(text))
+    found += norm("mlp.ffn_sub_norm", text.integer("intermediate_size"))
+    return repeated("layers", range(layers_of(text)), found)
+
+
 OPT = Family(
     mixer=Attention(qkv_bias="enable_bias", o_bias="enable_bias", out="out_proj"),
     mlp=Mlp(up=("fc1",), down="fc2", bias="enable_bias", path=""),
@@ -145,6 +152,18 @@ OLDER = {
         head_bias=True,
         prefix="transformer",
     ),
+    "codegen": Family(
+        mixer=Attention(fused="qkv_proj", out="out_proj", path="attn"),
+        mlp=Mlp(up=("fc_in",), down="fc_out", bias=True),
+        norms=("ln_1",),
+        norm_bias=True,
+        embedding="wte",
+        final="ln_f",
+        layers="h",
+        head_bias=True,
+        prefix="transformer",
+    ),
+    "bitnet": replace(LLAMA, extras=sub_norms),
     "baichuan": replace(LLAMA, mixer=Attention(fused="W_pack")),
     "minicpm": LLAMA,
     "xverse": LLAMA,

@@ -178,6 +178,19 @@ SPARSE = {
     "deepseek_v32": Family(mixer=sparse_latent, experts=SHARED),
     "glm_moe_dsa": Family(mixer=sparse_latent, experts=SHARED),
     "youtu": Family(mixer=Latent()),
+    "mellum": Family(mixer=NORMED, experts=QWEN_MOE),
+    "cohere2_moe": Family(
+        mixer=BIASED,
+        experts=Experts(shared="shared_experts"),
+        norms=("input_layernorm",),
+    ),
+    "aria_text": Family(
+        mixer=BIASED,
+        experts=Experts(
+            router="router", shared="shared_experts", shared_count=("moe_num_shared_experts",)
+        ),
+    ),
+    "granitemoe_swa": Family(mixer=replace(BIASED, sinks=True), feeds=granite_feeds),
     "deepseek": Family(mixer=BIASED, experts=replace(SHARED, correction="")),
     "bailing_moe": BAILING,
     "bailing_moe_v2": BAILING,
@@ -196,6 +209,8 @@ SPARSE = {
 """Families by ``model_type``."""
 
 
+SPARSE["granitemoe_shared"] = SPARSE["granitemoeshared"]
+SPARSE["mimo_v2"] = SPARSE["mimo_v2_flash"]
 SPARSE["step3p7_text"] = SPARSE["step3p7"] = SPARSE["step3p5"]
 
 

@@ -8,6 +8,8 @@ import yaml
 from .patterns import NO_CACHE, SHARED
 from .specs import STATE_KINDS, LayerSpec, ModelSpec
 
+UNKNOWN = "unknown"
+"""Where a figure must be filled in before the file can be read."""
 LONGEST_PATTERN = 24
 """Layers of a pattern that repetition is looked for in."""
 
@@ -23,8 +25,11 @@ def model_yaml(model: ModelSpec) -> str:
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size,
         "vocab_size": model.vocab_size,
-        "params": {"total": model.params_total, "active": model.params_active},
-        "weights": {"dtype": model.weight_dtype, "bytes": model.weight_bytes},
+        "params": {
+            "total": model.params_total or UNKNOWN,
+            "active": model.params_active or UNKNOWN,
+        },
+        "weights": {"dtype": model.weight_dtype, "bytes": model.weight_bytes or UNKNOWN},
         "tied_embeddings": model.tied_embeddings,
     }
     if model.kv_cache_dtype != "bf16":

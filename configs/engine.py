@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeGuard
 
 from .errors import ConfigError
-from .specs import STATE_KINDS, GPUSpec, KVCacheSpec, ModelSpec, cdiv
+from .specs import GPUSpec, KVCacheSpec, ModelSpec, cdiv
 
 GIB = 1 << 30
 
@@ -179,7 +179,7 @@ _NOT_NEGATIVE = (
 def _check_divides(tp: int, model: ModelSpec) -> None:
     """Refuse, as vLLM does, to split a number of attention heads unevenly."""
     for layer in model.layers:
-        if layer.kind not in STATE_KINDS and layer.heads % tp:
+        if layer.role in ("kv", "cross") and layer.heads % tp:
             raise ConfigError(
                 f"engine.tensor_parallel_size: {tp} ranks cannot share {layer.heads} attention "
                 f"heads of {model.name} evenly; use a divisor of {layer.heads}"

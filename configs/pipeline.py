@@ -42,6 +42,8 @@ def pipeline_stages(model: ModelSpec, stages: int) -> tuple[Stage, ...]:
             f"engine.pipeline_parallel_size: {stages} stages cannot share the "
             f"{model.num_layers} layers of {model.name}"
         )
+    if stages == 1:
+        return (Stage(0, model.num_layers - 1, model),)
     deals = stage_layers(model.num_layers, stages)
     for layer, owner in model.shared_layers:
         if not any(layer in deal and owner in deal for deal in deals):

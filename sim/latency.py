@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..configs.engine import ResolvedEngine, weight_flops_dtype
+from ..configs.errors import ConfigError
 from ..configs.specs import GPUSpec, KVCacheSpec, LayerSpec, ModelSpec
 from ..policies.grouping.contents import label_of
 
@@ -104,7 +105,16 @@ class AnalyticalLatency:
     def __init__(
         self, model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, max_tokens: int | None = None
     ) -> None:
-        """``max_tokens`` of a step, if not ``max_num_batched_tokens``."""
+        """``max_tokens`` of a step, if not ``max_num_batched_tokens``.
+
+        Raises:
+            ConfigError: The size of the model is not known.
+        """
+        if not model.params_total:
+            raise ConfigError(
+                f"the parameters of {model.name} are not known, so no step can be timed: give the "
+                "model as a YAML file with params and weights"
+            )
         self.model = model
         self.gpu = gpu
         self._engine = engine

@@ -21,7 +21,9 @@ from .vllm_view import VLLMView, vllm_view
 
 LENGTHS = (1024, 8192, 32768, 131072)
 """Tokens of a request: a chat, one with its history, a document, a long context."""
-RANKS = (1, 2, 4, 8, 16, 32, 64)
+USUAL_RANKS = (1, 2, 4, 8, 16, 32, 64)
+RANKS = (*USUAL_RANKS, *(count for count in range(3, 64) if count not in USUAL_RANKS))
+"""Tensor-parallel sizes in the order in which they are tried."""
 ROOM = 0.1
 """Share of a GPU's usable memory that a pool should have, for a number of GPUs to be chosen."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..configs.engine import GIB, ResolvedEngine
 from ..configs.errors import ConfigError
-from ..configs.specs import STATE_KINDS, GPUSpec, KVCacheSpec, ModelSpec
+from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import GroupingContext
 from ..policies.grouping.layout import aligned_pages
 from ..policies.grouping.vllm import align_hybrid_block_size, vllm
@@ -120,6 +120,11 @@ def overhead_bytes(model: ModelSpec, engine: ResolvedEngine, tp: int) -> int:
 
 def _derived(model: ModelSpec, gpu: GPUSpec, engine: ResolvedEngine, given: int | None) -> KVPool:
     config = engine.config
+    if not model.weight_bytes:
+        raise ConfigError(
+            f"the weights of {model.name} are not known, so neither is what they leave free: give "
+            "the pool with --kv-bytes, or the model as a YAML file with params and weights"
+        )
     usable = int(gpu.memory_bytes * config.gpu_memory_utilization)
     weights = model.weight_bytes // engine.tp
     overhead, name, source = _overhead(model, engine, engine.tp, given)
@@ -162,7 +167,7 @@ def _smallest_tp(
     model: ModelSpec, engine: ResolvedEngine, usable: int, given: int | None
 ) -> int | None:
     """Fewest ranks that can share the heads and leave memory for caches; None if none can."""
-    heads = math.gcd(*(layer.heads for layer in model.layers if layer.kind not in STATE_KINDS))
+    heads = math.gcd(*(layer.heads for layer in model.layers if layer.role in ("kv", "cross")))
     for tp in range(engine.tp + 1, (heads or 64) + 1):
         overhead, _, _ = _overhead(model, engine, tp, given)
         if heads % tp == 0 and usable - model.weight_bytes // tp > overhead:

@@ -15,6 +15,10 @@ MOST = 10**9
 """Largest whole number that a size may have: beyond it is a slip."""
 
 
+class MissingKeyError(ConfigError):
+    """A key that is needed is not there."""
+
+
 class Keys:
     """One mapping of a file: the file itself, or a section of it.
 
@@ -153,12 +157,15 @@ class Keys:
         """Raise that none of the names is there."""
         instead = f" (or {', '.join(others)})" if others else ""
         what = f"is missing{instead}; the sizes of this model cannot be known without it"
-        self.fail(name, what)
+        raise MissingKeyError(self._told(name, what))
 
     def fail(self, name: str, text: str) -> NoReturn:
         """Raise ConfigError: file, line, key, and what is wrong with it."""
+        raise ConfigError(self._told(name, text))
+
+    def _told(self, name: str, text: str) -> str:
         key = self._at(name)
-        raise ConfigError(f"{self.file}:{self._line(key)}: {key}: {text}")
+        return f"{self.file}:{self._line(key)}: {key}: {text}"
 
     def _first(self, names: tuple[str, ...]) -> str | None:
         return next((name for name in names if name in self), None)

@@ -10,9 +10,10 @@ from ..strict import suggest
 from .drafts import draft_layers
 from .families import READERS
 from .images.read import read_vision
-from .keys import Keys, read_keys
+from .keys import Keys, MissingKeyError, read_keys
 from .kv_dtype import kv_cache_dtype
 from .length import max_model_len
+from .parameters.count import Parameters, count_parameters
 from .reading import Reading, hidden_size
 from .sections import family_of, text_section
 
@@ -49,6 +50,8 @@ def read_hf_config(path: str | Path) -> ModelSpec:
     length, length_notes = max_model_len(text, family)
     kv_dtype, dtype_notes = kv_cache_dtype(root, text, family)
     vision, vision_notes = read_vision(root, family)
+    weights = _weights(root, text, family)
+    all_notes = [*notes, *reading.notes, *length_notes, *dtype_notes, *vision_notes, *weights.notes]
     return ModelSpec(
         name=model_name(root),
         source=f"{root.file} (Hugging Face, {family})",
@@ -56,16 +59,18 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         num_layers=len(reading.blocks),
         hidden_size=hidden_size(text),
         vocab_size=text.integer("vocab_size", "padded_vocab_size", default=1),
-        params_total=1,
-        params_active=1,
-        weight_bytes=1,
-        weight_dtype="bf16",
+        params_total=weights.total,
+        params_active=weights.active,
+        weight_bytes=weights.weight_bytes,
+        weight_dtype=weights.weight_dtype,
+        moe=weights.moe,
+        tied_embeddings=weights.tied_embeddings,
         layers=_in_order(reading),
         shared_layers=tuple(sorted(reading.shared.items())),
         draft_layers=draft_layers(text, reading),
         kv_cache_dtype=kv_dtype,
         vision=vision,
-        notes=(*notes, *reading.notes, *length_notes, *dtype_notes, *vision_notes),
+        notes=tuple(dict.fromkeys(all_notes)),
     )
 
 
@@ -105,6 +110,15 @@ def _in_order(reading: Reading) -> tuple[LayerSpec, ...]:
         for block, caches in enumerate(reading.blocks)
         for layer in caches
     )
+
+
+def _weights(root: Keys, text: Keys, family: str) -> Parameters:
+    """Parameters and bytes; unknown, with a note, where a size that only they need is missing."""
+    try:
+        return count_parameters(root, text, family)
+    except MissingKeyError as error:
+        note = f"parameters and weights are not known: {error}"
+        return Parameters(total=0, active=0, weight_bytes=0, weight_dtype="bf16", notes=(note,))
 
 
 def _check_caches(text: Keys, reading: Reading) -> None:

@@ -250,6 +250,11 @@ def read_case(path: str | Path) -> CaseSetup:
         raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from error
     setup = _setup(case)
     for spec in setup.specs:
+        if spec.block_size % spec.tokens_per_entry:
+            raise ConfigError(
+                f"{path}: layers: block_size: {spec.block_size} tokens of layer {spec.layer} end "
+                f"within an entry of {spec.tokens_per_entry}"
+            )
         if spec.page_size_bytes < spec.content_bytes:
             raise ConfigError(
                 f"{path}: layers: page_size_padded: {spec.page_size_bytes} is below the "

@@ -134,6 +134,12 @@ def test_settings_of_the_engine_count(
     assert change(json.loads(done.stdout))
 
 
+def test_states_may_have_another_dtype(jenga: Jenga) -> None:
+    common = ("model", "groups", "qwen3-next-80b", "--kv-bytes", "40GiB", "--format", "json")
+    given = json.loads(jenga(*common, "--mamba-ssm-cache-dtype", "float32").stdout)
+    assert given["groups"][0]["block_size"] == 1056
+
+
 def test_without_prefix_caching_a_state_stands_for_the_whole_request(jenga: Jenga) -> None:
     common = ("model", "groups", "qwen3-next-80b", "--kv-bytes", "40GiB", "--format", "json")
     on = json.loads(jenga(*common, "--enable-prefix-caching").stdout)
@@ -153,6 +159,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "window": (
         {"layers": [{"kind": "sliding_window"}]},
         r"layers\.0: a sliding_window layer needs 'window'",
+    ),
+    "window of vectors": (
+        {"layers": [{"kind": "mla_window"}]},
+        r"layers\.0: a mla_window layer needs 'window'",
+    ),
+    "entries of no latent": (
+        {"layers": [{"kind": "full", "tokens_per_entry": 4}]},
+        r"layers\.0: tokens_per_entry: only entries of mla",
+    ),
+    "part of an entry": (
+        {"layers": [{"kind": "mla", "block_size": 6, "tokens_per_entry": 4}]},
+        r"block_size: 6 tokens of layer 0 end within an entry of 4",
     ),
     "chunk": (
         {"layers": [{"repeat": 2, "pattern": [{"kind": "chunked_local"}]}]},

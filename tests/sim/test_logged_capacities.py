@@ -173,9 +173,10 @@ BYTES_OF_A_TOKEN = {
 def test_where_blocks_of_7808_tokens_may_come_from() -> None:
     """vllm-project/vllm#54458: GLM-5.3-Flash on two GPUs (TP 2, DCP 2), with draft tokens.
 
-    7,808 = 61 x 128. The issue gives neither the dtype of the cache nor the number of draft tokens.
-    No whole number of them fits a state of half the heads with 512 bytes a token, which is what
-    vLLM 0.33 computes for fp8: that would be 4,352 to 4,608. It must have counted 278 to 293 bytes.
+    7,808 = 61 x 128. What is known of the issue names neither the cache's dtype nor the number
+    of draft tokens. With half the heads and 512 bytes a token, as vLLM 0.33 computes for fp8,
+    blocks have 4,352 tokens, and up to 4,736 with 8 drafts. That engine must have counted 278 to
+    308 bytes a token, or the state of all heads.
     """
     fits: set[tuple[int, int, int]] = set()
     for tp, size, drafts in product((1, 2), BYTES_OF_A_TOKEN, range(9)):

@@ -1,6 +1,7 @@
 """Models and GPUs by shipped name or by path, as frozen specs."""
 
 import os
+import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -115,12 +116,17 @@ def _by_hf_name(value: str | Path) -> str | None:
     """The shipped model that ``google/gemma-3-27b-it`` and the like mean; None for none."""
     if isinstance(value, Path) or value.count("/") != 1 or Path(value).exists():
         return None
-    wanted = f"hf: {value}".casefold()
     for name in model_names():
         text = (_SHIPPED / "models" / f"{name}.yaml").read_text(encoding="utf-8")
-        if wanted in (line.strip().casefold() for line in text.splitlines()[:4]):
+        found = re.search(r"^hf: *(\S+) *$", text, re.MULTILINE)
+        if found is not None and _hf_key(found.group(1)) == _hf_key(value):
             return name
     return None
+
+
+def _hf_key(name: str) -> str:
+    """What stays the same in the names of a base model and its tuned version."""
+    return re.sub(r"-(instruct|it|chat|base|hf)$", "", name.casefold().replace("/meta-", "/"))
 
 
 def _names(folder: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from .specs import LayerSpec
 
 NO_CACHE = "none"
-SHARED = "shared:"
+SHARED = "shared-"
 
 
 def names_of(item: str) -> list[str]:

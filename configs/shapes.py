@@ -10,7 +10,7 @@ from .specs import Kind, LayerSpec
 from .strict import Shape
 
 CacheDtype = Literal["bf16", "fp16", "fp32", "fp8", "int8"]
-WeightDtype = Literal["bf16", "fp16", "fp32", "fp8", "int8", "mxfp4"]
+WeightDtype = Literal["bf16", "fp16", "fp32", "fp8", "int8", "int4", "mxfp4", "nvfp4"]
 Count = Annotated[int, Field(ge=1, le=10**6)]
 Layers = Annotated[int, Field(ge=1, le=10**4)]
 Tokens = Annotated[int, Field(ge=1, le=10**9)]
@@ -196,7 +196,7 @@ class Run(Shape):
     """Layers in order, the whole list ``repeat`` times.
 
     A layer is a name of ``kinds``, or several joined by ``+``; ``none`` is a layer without a cache,
-    ``shared:NAME`` reads the cache of the last layer before it that has NAME.
+    ``shared-NAME`` reads the cache of the last layer before it that has NAME.
     """
 
     repeat: Layers = 1

@@ -36,8 +36,11 @@ def max_model_len(text: Keys, family: str) -> tuple[int, list[str]]:
     """
     lengths = [text.integer(name) for name in LENGTH_KEYS if name in text]
     if not lengths:
-        length = CLASS_LENGTHS.get(family, DEFAULT_LENGTH)
-        return length, [f"no key gives the longest sequence: {length:,} tokens are assumed"]
+        if family in CLASS_LENGTHS:
+            length = CLASS_LENGTHS[family]
+            return length, [f"no key gives the longest sequence: {length:,} tokens by class"]
+        why = f"no key gives the longest sequence: {DEFAULT_LENGTH:,} tokens assumed, as in vLLM"
+        return DEFAULT_LENGTH, [why]
     length = text.integer("model_max_length", default=min(lengths))
     scaling = text.section("rope_scaling") or text.section("rope_parameters")
     if scaling is None:

@@ -115,10 +115,22 @@ def _in_order(reading: Reading) -> tuple[LayerSpec, ...]:
 def _weights(root: Keys, text: Keys, family: str) -> Parameters:
     """Parameters and bytes; unknown, with a note, where a size that only they need is missing."""
     try:
-        return count_parameters(root, text, family)
+        counted = count_parameters(root, text, family)
+        return _as_served(counted) if counted.weight_dtype == "fp32" else counted
     except MissingKeyError as error:
         note = f"parameters and weights are not known: {error}"
         return Parameters(total=0, active=0, weight_bytes=0, weight_dtype="bf16", notes=(note,))
+
+
+def _as_served(weights: Parameters) -> Parameters:
+    """A float32 checkpoint as vLLM serves it: in bf16."""
+    note = "weights are float32 in the file; counted in bf16, as vLLM serves them"
+    return replace(
+        weights,
+        weight_bytes=weights.weight_bytes // 2,
+        weight_dtype="bf16",
+        notes=(*weights.notes, note),
+    )
 
 
 def _check_caches(text: Keys, reading: Reading) -> None:

@@ -71,7 +71,8 @@ def test_a_usual_degree_of_tensor_parallelism_splits_without_rest(name: str) -> 
     for tp in (1, 2):
         split = model.kv_cache_specs(block_size=16, tp=tp)
         for layer, one, rank in zip(model.layers, whole, split, strict=True):
-            ranks = 1 if layer.replicated else tp
+            # A single KV head stands on every rank.
+            ranks = 1 if layer.replicated else min(tp, layer.kv_heads or tp)
             # Ranks that share one Mamba-2 group have a copy of it each.
             copies = (-layer.conv_groups) % tp * layer.conv_group_channels
             repeated = copies * layer.conv_columns * DTYPE_BYTES[layer.conv_dtype]

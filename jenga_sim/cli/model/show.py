@@ -147,4 +147,4 @@ def _speculating(name: str, config: str | None, line: "VLLMArgs | None") -> "Mod
             )
     else:
         found = line.speculative if line else None
-    return speculating(target, found) if found else target
+    return target if found is None else speculating(target, found)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .specs import STATE_KINDS, LayerSpec, ModelSpec, Role
+from .specs import STATE_KINDS, LayerSpec, ModelSpec, Role, cdiv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +33,17 @@ class CacheType:
         return f"{self.variant}({self.window})" if self.window else self.variant
 
     def bytes_at(self, tokens: int, kv_dtype: str = "bf16") -> int:
-        """What a request of ``tokens`` needs of this type; nothing of an encoder's cache."""
+        """What a request of ``tokens`` needs of this type; nothing of an encoder's cache.
+
+        An entry of several tokens counts in full once it is begun.
+        """
         if self.role == "cross":
             return 0
         if self.role == "state":
             return self.layers * (self.conv_state + self.ssm_state)
         entry = self.fp8_bytes if kv_dtype == "fp8" else self.bf16_bytes
         kept = tokens if self.window is None else min(tokens, self.window)
-        return self.layers * entry * kept // self.tokens_per_entry
+        return self.layers * entry * cdiv(kept, self.tokens_per_entry)
 
     def describe(self) -> dict[str, Any]:
         """For JSON: ``kind`` is the variant."""

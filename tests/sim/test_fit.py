@@ -168,7 +168,7 @@ def test_entries_that_stand_for_several_tokens_are_held_in_full() -> None:
         ideal = fit_policy("ideal", model, engine, 1 << 20)
         inputs = 6 * min(tokens, 6)
         assert ideal.held_bytes(tokens) == 8 * -(-tokens // 4) + inputs
-        assert needed_bytes(model, tokens, engine) == 8 * tokens // 4 + inputs
+        assert needed_bytes(model, tokens, engine) == 8 * -(-tokens // 4) + inputs
         for policy in PRESETS:
             found = fit_policy(policy, model, engine, 1 << 20)
             if found.refused is None:

@@ -10,6 +10,7 @@ from typing import Any
 from ..configs.cache_types import CacheType, kv_bytes_at
 from ..configs.engine import ResolvedEngine
 from ..configs.specs import STATE_KINDS, GPUSpec, LayerSpec, ModelSpec
+from ..configs.work import attention_flops_at, linear_flops
 from ..policies.page_sizes import PageSizes
 from .fit import waste_share
 from .pool import KVPool
@@ -167,6 +168,12 @@ class ModelCard:
             ],
             "parameters": {"total": model.params_total, "active": model.params_active},
             "weights": {"bytes": model.weight_bytes, "dtype": model.weight_dtype},
+            "flops": {
+                "linear_per_token": linear_flops(model),
+                "attention_per_token_at": {
+                    str(tokens): attention_flops_at(model, tokens) for tokens in self.lengths
+                },
+            },
             "images": [asdict(each) for each in self.images],
             "deployment": self.deployment.describe(),
             "notes": list(model.notes),

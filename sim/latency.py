@@ -6,6 +6,7 @@ published kernel tables: median error 6.5 % on H100, 7 % on H200, 9.6 % on B200,
 on L40S; fp8 and attention are rougher. Measured profiles will take their place.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +15,8 @@ import numpy.typing as npt
 
 from ..configs.engine import ResolvedEngine, weight_flops_dtype
 from ..configs.errors import ConfigError
-from ..configs.specs import GPUSpec, KVCacheSpec, LayerSpec, ModelSpec
+from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
+from ..configs.work import attention_flops
 from ..policies.grouping.contents import label_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -123,7 +125,7 @@ class AnalyticalLatency:
         specs = engine.kv_cache_specs(model)
         self._states = [spec for spec in specs if spec.is_state]
         self._state_bytes = sum(spec.state_bytes for spec in self._states)
-        self._classes = _attention_classes(model.layers, specs, engine.tp)
+        self._classes = _attention_classes(model, specs, engine.tp)
         self._per_tokens = self._token_table(max_tokens or engine.max_num_batched_tokens)
         self._per_samples = self._head_table(engine.max_num_seqs)
 
@@ -262,14 +264,15 @@ def _whole_ns(time_us: FloatArray) -> FloatArray:
 
 
 def _attention_classes(
-    layers: tuple[LayerSpec, ...], specs: tuple[KVCacheSpec, ...], tp: int
+    model: ModelSpec, specs: tuple[KVCacheSpec, ...], tp: int
 ) -> tuple[AttentionClass, ...]:
+    """Layers by what they read; those that share a cache read it as its owner does."""
+    readers = Counter(owner for _, owner in model.shared_layers)
     counts: dict[tuple[KVCacheSpec, float], int] = {}
-    for layer, spec in zip(layers, specs, strict=True):
+    for layer, spec in zip(model.layers, specs, strict=True):
         if not spec.is_state and spec.kind != "compressor":
-            flops = 2.0 * layer.heads / tp * (layer.k_dim + (layer.v_dim or layer.k_dim))
-            flops /= layer.tokens_per_entry
-            counts[spec, flops] = counts.get((spec, flops), 0) + 1
+            flops = attention_flops(layer) / tp
+            counts[spec, flops] = counts.get((spec, flops), 0) + 1 + readers[layer.block]
     return tuple(
         AttentionClass(label_of(spec), spec, count, flops)
         for (spec, flops), count in counts.items()

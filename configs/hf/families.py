@@ -52,8 +52,9 @@ READERS: dict[str, Reader] = {
     "mllama_text_model": uneven.mllama,
     "nemotron-nas": uneven.nemotron_nas,
     **dict.fromkeys(
-        ("deepseek_v2", "deepseek_v3", "kimi_k2", "minicpm3", "glm4_moe_lite", "youtu"), latent.mla
+        ("deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite", "youtu"), latent.mla
     ),
+    "minicpm3": latent.minicpm3,
     "longcat_flash": latent.longcat,
     "deepseek_v32": latent.sparse,
     "glm_moe_dsa": latent.sparse,

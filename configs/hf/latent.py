@@ -4,6 +4,8 @@ Sources: vLLM 0.33, ``model_executor/models/deepseek_v2.py`` (MLA and the indexe
 ``v1/attention/backends/mla`` (packed fp8 entries), ``models/deepseek_v4`` (compression).
 """
 
+from dataclasses import replace
+
 from ..specs import LayerSpec, cdiv
 from .keys import Keys
 from .reading import FULL, Reading, attention, layer_types, num_heads, num_layers
@@ -41,6 +43,13 @@ def latent(text: Keys, *, packed: bool = False) -> LayerSpec:
 def mla(text: Keys) -> Reading:
     """Every layer keeps a latent vector; KV head counts in the file are decoys."""
     return Reading(blocks=[[latent(text)]] * num_layers(text), notes=_decoys(text))
+
+
+def minicpm3(text: Keys) -> Reading:
+    """MLA, which vLLM 0.33 has not among its MLA models."""
+    reading = mla(text)
+    note = "vLLM 0.33 serves this family without MLA: it keeps the keys and values of all heads"
+    return replace(reading, notes=[*reading.notes, note])
 
 
 def longcat(text: Keys) -> Reading:

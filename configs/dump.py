@@ -23,8 +23,8 @@ def model_yaml(model: ModelSpec) -> str:
         "source": model.source,
         "max_model_len": model.max_model_len,
         "num_layers": model.num_layers,
-        "hidden_size": model.hidden_size,
-        "vocab_size": model.vocab_size,
+        "hidden_size": model.hidden_size or UNKNOWN,
+        "vocab_size": model.vocab_size or UNKNOWN,
         "params": {
             "total": model.params_total or UNKNOWN,
             "active": model.params_active or UNKNOWN,

@@ -93,7 +93,7 @@ def test_output_in_the_readme_is_what_is_printed(
 
 
 def stands_in_order(shown: str, printed: str) -> bool:
-    """Whether the lines shown, "..." apart, are printed in this order, perhaps with more between."""
+    """Whether the lines shown are printed in this order; "..." and more may stand between."""
     lines = iter(printed.splitlines())
     return all(line in lines for line in shown.splitlines() if line != "...")
 

@@ -9,14 +9,14 @@ chatglm gpt_bigcode mimo molmo minicpm minicpmv gpt_neox gpt2 gptj opt bloom mpt
 codegen phi persimmon nemotron granite granitemoe granitemoeshared granitemoe_shared dbrx apertus
 arcee bitnet ernie4_5 ernie4_5_moe ernie4_5_vl helium hunyuan_v1_dense hunyuan_v1_moe jais2
 seed_oss solar_open baichuan xverse orion exaone bailing_moe bailing_moe_v2 grok-1
-aria_text flex_olmo ministral3 glm4v_text glm4v_moe_text deepseek
+aria_text flex_olmo glm4v_text glm4v_moe_text deepseek
 """
 """Every layer keeps keys and values of every token."""
 
 READERS: dict[str, Reader] = {
     **dict.fromkeys(FULL_ATTENTION.split(), attention.full),
     **dict.fromkeys(
-        ("mistral", "mixtral", "phi3", "phi3_v", "phimoe", "starcoder2", "phi4mm"),
+        ("mistral", "ministral3", "mixtral", "phi3", "phi3_v", "phimoe", "starcoder2", "phi4mm"),
         attention.window_everywhere,
     ),
     **dict.fromkeys(
@@ -77,6 +77,7 @@ READERS: dict[str, Reader] = {
     "minimax_text_01": linear.minimax_01,
     "minimax_m1": linear.minimax_01,
     "bailing_hybrid": linear.bailing_hybrid,
+    "bailing_moe_linear": linear.bailing_moe_linear,
     "lfm2": linear.lfm2,
     "lfm2_moe": linear.lfm2,
     "baichuan_m1": linear.baichuan_m1,

@@ -96,6 +96,16 @@ def lightning(heads: int, width: int) -> LayerSpec:
     )
 
 
+def bailing_moe_linear(text: Keys) -> Reading:
+    """Ring 2.0 linear: full attention in the last layer of each group, lightning attention else."""
+    count, heads = num_layers(text), num_heads(text)
+    types = layer_types(
+        text, count, (FULL, LINEAR), every(text.integer("layer_group_size"), LINEAR)
+    )
+    by_type = {FULL: attention(text), LINEAR: lightning(heads, head_dim(text, heads))}
+    return Reading(blocks=[[by_type[each]] for each in types])
+
+
 def minimax_01(text: Keys) -> Reading:
     """MiniMax-Text-01 and M1: ``attn_type_list`` has 1 for softmax, 0 for lightning attention."""
     count, heads = num_layers(text), num_heads(text)
@@ -165,11 +175,11 @@ def baichuan_m1(text: Keys) -> Reading:
     windowed_layers = indices(text, "sliding_window_layers", count)
     if windowed_layers is None:
         text.missing("sliding_window_layers")
-    columns = text.integer("conv_window") - 1
+    columns = text.integer("conv_window", default=2) - 1
     hidden = hidden_size(text)
-    heads = text.integer("num_swa_attention_heads")
-    kv_heads = text.integer("num_swa_key_value_heads")
     whole = attention(text)
+    heads = text.integer("num_swa_attention_heads", default=whole.heads)
+    kv_heads = text.integer("num_swa_key_value_heads", default=whole.kv_heads)
     windowed = attention(
         text,
         window=text.integer("sliding_window"),

@@ -80,9 +80,15 @@ def jamba(text: Keys) -> Reading:
     if offset >= period:
         text.fail("attn_layer_offset", f"{offset} is not below attn_layer_period {period}")
     state = mamba1(text, text.integer("mamba_expand", default=2) * hidden_size(text))
-    own = attention(text)
-    blocks = [[own if i % period == offset else state] for i in range(num_layers(text))]
-    return Reading(blocks=blocks)
+    own, count = attention(text), num_layers(text)
+    types = layer_types(
+        text,
+        count,
+        (FULL, LINEAR),
+        lambda index: FULL if index % period == offset else LINEAR,
+        name="layers_block_type",
+    )
+    return Reading(blocks=[[own if each == FULL else state] for each in types])
 
 
 def bamba(text: Keys) -> Reading:

@@ -14,7 +14,8 @@ from .keys import Keys, MissingKeyError, read_keys
 from .kv_dtype import kv_cache_dtype
 from .length import max_model_len
 from .parameters.count import Parameters, count_parameters
-from .reading import Reading, hidden_size
+from .parameters.defaults import class_defaults
+from .reading import HIDDEN_SIZES, Reading
 from .sections import family_of, text_section
 
 NESTED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -51,14 +52,15 @@ def read_hf_config(path: str | Path) -> ModelSpec:
     kv_dtype, dtype_notes = kv_cache_dtype(root, text, family)
     vision, vision_notes = read_vision(root, family)
     weights = _weights(root, text, family)
+    sized = class_defaults(text, family)
     all_notes = [*notes, *reading.notes, *length_notes, *dtype_notes, *vision_notes, *weights.notes]
     return ModelSpec(
         name=model_name(root),
         source=f"{root.file} (Hugging Face, {family})",
         max_model_len=length,
         num_layers=len(reading.blocks),
-        hidden_size=hidden_size(text),
-        vocab_size=text.integer("vocab_size", "padded_vocab_size", default=1),
+        hidden_size=sized.integer(*HIDDEN_SIZES, default=0),
+        vocab_size=sized.integer("vocab_size", "padded_vocab_size", default=0),
         params_total=weights.total,
         params_active=weights.active,
         weight_bytes=weights.weight_bytes,

@@ -8,6 +8,7 @@ from .keys import Keys
 
 MOST_LAYERS = 2000
 MOST_HEADS = 10**5
+HIDDEN_SIZES = ("hidden_size", "n_embd", "d_model", "dim")
 FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"
 """Names of layer types in transformers 5 (``configuration_utils.py``)."""
 
@@ -88,7 +89,7 @@ def head_dim(text: Keys, heads: int) -> int:
 
 def hidden_size(text: Keys) -> int:
     """Elements of a token between the layers."""
-    return text.integer("hidden_size", "n_embd", "d_model", "dim")
+    return text.integer(*HIDDEN_SIZES)
 
 
 def attention(

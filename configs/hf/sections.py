@@ -15,6 +15,8 @@ OUTER_FAMILIES = {
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
+    "gemma4_unified": "gemma4_text",
+    "gemma4_unified_text": "gemma4_text",
     "llama4": "llama4_text",
     "mllama": "mllama_text_model",
     "qwen2_5_omni": "qwen2_5_omni_text",

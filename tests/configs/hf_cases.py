@@ -690,6 +690,43 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "16 lightning: 524,288; 4 mla: 1,152",
     ),
+    "ring 2.0 linear": (
+        {
+            "model_type": "bailing_moe_linear",
+            "num_hidden_layers": 20,
+            "hidden_size": 2048,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 4,
+            "head_dim": 128,
+            "layer_group_size": 5,
+        },
+        "16 lightning: 524,288; 4 full: 2,048",
+    ),
+    "caches need no hidden size": (
+        {
+            "model_type": "gemma3n",
+            "text_config": {
+                "num_hidden_layers": 35,
+                "num_kv_shared_layers": 15,
+                "num_attention_heads": 8,
+                "num_key_value_heads": 2,
+                "head_dim": 256,
+                "sliding_window": 512,
+            },
+        },
+        "16 swa(w512): 2,048; 4 full: 2,048; 15 shared",
+    ),
+    "jamba by list": (
+        {
+            "model_type": "jamba",
+            "num_hidden_layers": 4,
+            "hidden_size": 4096,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "layers_block_type": ["mamba", "attention", "mamba", "mamba"],
+        },
+        "3 mamba1: 311,296; 1 full: 4,096",
+    ),
     "minimax-text-01": (
         {
             **LLAMA,

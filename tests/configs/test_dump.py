@@ -32,6 +32,7 @@ def test_what_was_read_from_a_config_survives(case: str, tmp_path: Path) -> None
     model = replace(read_hf_config(path), name="model")
     if not model.params_total:
         model = replace(model, params_total=9, params_active=9, weight_bytes=18)
+    model = replace(model, hidden_size=model.hidden_size or 9, vocab_size=model.vocab_size or 9)
     found = again(model, tmp_path)
     assert [layer.block for layer in found.layers] == [layer.block for layer in model.layers]
     assert found == model

@@ -9,6 +9,7 @@ import pytest
 from jenga_sim.configs.cache_types import CacheType, cache_types
 from jenga_sim.configs.hf.families import READERS
 from jenga_sim.configs.hf.read import read_hf_config
+from jenga_sim.configs.hf.sections import ARCHITECTURE_FAMILIES, OUTER_FAMILIES
 from jenga_sim.configs.specs import ModelSpec
 from tests.configs.hf_cases import CASES
 
@@ -70,12 +71,11 @@ def test_decoys_bring_a_note(tmp_path: Path) -> None:
 
 def test_every_reader_has_a_case() -> None:
     """A family that is added comes with its rule stated here, or shares a reader that has one."""
-    read_types: set[str] = set()
+    named: set[str] = set()
     for config, _ in CASES.values():
         nested = config.get("text_config") or config.get("llm_config") or config
-        read_types |= {str(config.get("model_type")), str(nested.get("model_type"))}
-    tested = {READERS[name] for name in read_types if name in READERS}
-    derived = {"gemma3": "gemma3_text", "qwen3_5": "qwen3_5_text"}
-    tested |= {READERS[name] for outer, name in derived.items() if outer in read_types}
-    untested = {name for name, reader in READERS.items() if reader not in tested}
-    assert untested == set()
+        named |= {str(config.get("model_type")), str(nested.get("model_type"))}
+        named |= {ARCHITECTURE_FAMILIES.get(name, "") for name in config.get("architectures", ())}
+    named |= {OUTER_FAMILIES.get(name, "") for name in named}
+    tested = {READERS[name] for name in named if name in READERS}
+    assert {name for name, reader in READERS.items() if reader not in tested} == set()

@@ -22,7 +22,7 @@ from jenga_sim.sim.fit import (
     waste_share,
 )
 from jenga_sim.sim.pool import KVPool, kv_pool
-from tests.sim.strategies import GPU, tiny_model
+from tests.sim.strategies import GPU, tiny_model, whole_entries
 
 GIB = 1 << 30
 H100, H200, B200 = (load_gpu(f"{name}-sxm") for name in ("h100", "h200", "b200"))
@@ -37,6 +37,7 @@ def resolved(model: ModelSpec, gpu: Any = H200, **settings: Any) -> ResolvedEngi
 def tiny(layers: Any, **settings: Any) -> tuple[ModelSpec, ResolvedEngine]:
     model = tiny_model(layers)
     given_settings = {"max_num_batched_tokens": 32, "max_num_seqs": 8, "block_size": 4, **settings}
+    given_settings["block_size"] = whole_entries(model, given_settings["block_size"])
     return model, resolved(model, GPU, **given_settings)
 
 

@@ -67,6 +67,12 @@ def test_the_build_table_lists_every_folder_with_code() -> None:
         assert in_package(init) == f"{package.replace('.', '/')}/__init__.py"
 
 
+def test_types_are_checked_in_every_linked_folder() -> None:
+    """The checker follows no link that is not listed."""
+    included = PYPROJECT["tool"]["pyright"]["include"]
+    assert {f"jenga_sim/{folder}" for folder in FOLDERS} <= set(included)
+
+
 def test_every_import_of_another_package_is_declared() -> None:
     project = PYPROJECT["project"]
     declared = {requirement_name(text) for text in project["dependencies"]}

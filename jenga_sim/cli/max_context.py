@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .model.options import some_engine_options
+from .model.options import load_target, some_engine_options, speculative_option
 from .options import Size, format_option
 from .run import DEFAULT_GPU, DEFAULT_MODEL
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     help="Preset or ./mine.py:MyCarving; may be repeated.  [default: every preset]",
 )
 @some_engine_options(without=("enable_prefix_caching",))
+@speculative_option
 @click.option(
     "--overhead",
     type=Size(),
@@ -37,6 +38,7 @@ def command(
     model: str | None,
     gpu: str | None,
     policies: tuple[str, ...],
+    speculative_config: str | None,
     overhead: int | None,
     output_format: str,
     **given: Any,
@@ -56,7 +58,7 @@ def command(
         if value is None:
             click.echo(f"note: using the default --{name} {default}", err=True)
     found = max_context(
-        model or DEFAULT_MODEL,
+        load_target(model or DEFAULT_MODEL, speculative_config),
         gpu or DEFAULT_GPU,
         policies,
         overhead=overhead,

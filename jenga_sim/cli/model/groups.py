@@ -8,7 +8,7 @@ import click
 
 from ..options import format_option
 from ..run import DEFAULT_GPU
-from .options import some_engine_options
+from .options import load_target, some_engine_options, speculative_option
 
 if TYPE_CHECKING:
     from ...sim.startup import Startup
@@ -20,6 +20,7 @@ LAYOUTS = ("LBNHC", "LBHNC", "LHBNC", "BLNHC", "BLHNC", "BHLNC")
 @click.argument("model", metavar="MODEL|CASE")
 @click.option("--gpu", help=f"Packaged name or YAML file.  [default: {DEFAULT_GPU}]")
 @some_engine_options()
+@speculative_option
 @click.option(
     "--disable-hybrid-kv-cache-manager",
     "--no-hybrid",
@@ -77,7 +78,7 @@ def _of_case(path: Path, settings: dict[str, Any]) -> "Startup":
 
 def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
     from ...configs.engine import engine_config
-    from ...configs.load import load_gpu, load_model
+    from ...configs.load import load_gpu
     from ...sim.caching import caches_prefixes
     from ...sim.startup import startup_of_model
 
@@ -90,7 +91,8 @@ def _of_model(name: str, settings: dict[str, Any]) -> "Startup":
         "kv_cache_layout": None,
     }
     ours |= {key: settings.pop(key) for key in tuple(settings) if key in ours}
-    model, gpu = load_model(name), load_gpu(gpu_name or DEFAULT_GPU)
+    model = load_target(name, settings.pop("speculative_config", None))
+    gpu = load_gpu(gpu_name or DEFAULT_GPU)
     caches = bool(ours["enable_prefix_caching"]) and caches_prefixes(model)
     startup = startup_of_model(
         model,

@@ -1,11 +1,15 @@
 """Engine options that verbs without a trace share with ``run``: one flag means one thing."""
 
+import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..run import engine_options
+
+if TYPE_CHECKING:
+    from ...configs.specs import ModelSpec
 
 _ENGINE_NAMES = (
     "tensor_parallel_size",
@@ -41,3 +45,35 @@ def some_engine_options(
         return function
 
     return add
+
+
+SPECULATIVE = "--speculative-config"
+
+
+def speculative_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--speculative-config``, as vLLM takes it."""
+    return click.option(
+        SPECULATIVE,
+        metavar="JSON",
+        help='Draft beside the model, as vLLM takes it: \'{"model": "...", '
+        '"num_speculative_tokens": 3}\' or \'{"method": "mtp", ...}\'.',
+    )(command)
+
+
+def load_target(
+    name: str, config: str | None, otherwise: dict[str, Any] | None = None
+) -> "ModelSpec":
+    """The model that ``name`` means, with the draft of the option, or that of ``otherwise``."""
+    from ...configs.load import load_model
+    from ...configs.speculation import speculating
+
+    found: Any = otherwise
+    if config is not None:
+        try:
+            found = json.loads(config)
+        except ValueError as error:
+            raise click.BadParameter(f"no JSON: {error}", param_hint=SPECULATIVE) from error
+        if not isinstance(found, dict):
+            raise click.BadParameter("must be a mapping, such as {...}", param_hint=SPECULATIVE)
+    target = load_model(name)
+    return target if found is None else speculating(target, found)

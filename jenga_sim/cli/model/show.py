@@ -7,10 +7,9 @@ import click
 
 from ..options import Lengths, Pixels, Size
 from ..run import DEFAULT_GPU
-from .options import some_engine_options
+from .options import load_target, some_engine_options, speculative_option
 
 if TYPE_CHECKING:
-    from ...configs.specs import ModelSpec
     from ...configs.vllm_args import VLLMArgs
 
 
@@ -32,11 +31,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Preset or ./mine.py:MyCarving; may be repeated.  [default: every preset]",
 )
-@click.option(
-    "--speculative-config",
-    help='Draft beside the model, as vLLM takes it: \'{"model": "...", '
-    '"num_speculative_tokens": 3}\' or \'{"method": "mtp", ...}\'.',
-)
+@speculative_option
 @click.option(
     "--image", type=Pixels(), multiple=True, help="Count the tokens of an image: 1024x768."
 )
@@ -84,7 +79,7 @@ def command(
     name = model or (line.model if line else None)
     if name is None:
         raise click.UsageError("Missing argument 'MODEL|FILE' (and --vllm-args names no model)")
-    spec = _speculating(name, speculative_config, line)
+    spec = load_target(name, speculative_config, otherwise=line.speculative if line else None)
     if output_format == "yaml":
         from ...configs.dump import model_yaml
 
@@ -127,24 +122,3 @@ def _line(vllm_args: str | None) -> "VLLMArgs | None":
     for note in line.notes():
         click.echo(f"note: {note}", err=True)
     return line
-
-
-def _speculating(name: str, config: str | None, line: "VLLMArgs | None") -> "ModelSpec":
-    from ...configs.load import load_model
-    from ...configs.speculation import speculating
-
-    target = load_model(name)
-    if config is not None:
-        try:
-            found = json.loads(config)
-        except ValueError as error:
-            raise click.BadParameter(
-                f"no JSON: {error}", param_hint="--speculative-config"
-            ) from error
-        if not isinstance(found, dict):
-            raise click.BadParameter(
-                "must be a mapping, such as {...}", param_hint="--speculative-config"
-            )
-    else:
-        found = line.speculative if line else None
-    return target if found is None else speculating(target, found)

@@ -208,9 +208,8 @@ plt.show()
 print(f"{len(shown)} of {len(zoo)} models; the others waste 1 % or less")
 
 # %% [markdown]
-# The caches say why. A windowed layer costs uniform paging as much per token as a full one and needs
-# nothing more beyond its window, so in the long run the waste is the windowed layers' share of a
-# token's bytes:
+# The caches say why. Uniform paging keeps every token in the windowed layers too, which need nothing
+# beyond their window. So in the long run the waste is their share of a token's bytes:
 
 # %%
 names = ["gemma-3-27b", "gpt-oss-120b", "llama-4-scout", "ministral-8b", "llama-3.1-8b"]
@@ -370,8 +369,8 @@ fig.legend(loc="outside upper center", ncols=3)
 plt.show()
 
 # %% [markdown]
-# Windows and chunks gain two to six times from either hybrid allocator, where requests are longer than
-# they are (Ministral's windows have 32k tokens). Where all layers are alike the three marks coincide.
+# Windows and chunks gain two to seven times from either hybrid allocator, where requests are longer
+# than they are (Ministral's windows have 32k tokens). Where all layers are alike the three marks coincide.
 # Where states meet attention `lcm` falls behind even `paged`, and with Granite and DeepSeek V4 it
 # serves nothing: the next section says why.
 
@@ -380,7 +379,8 @@ plt.show()
 #
 # `lcm` divides the pool into large pages of the least common multiple of all page sizes. Two alike
 # sizes have a small one; a state of odd size beside a block of attention has a huge one. The models
-# whose LCM is more than their largest page, and Gemma 3 27B with Gemma 3 1B as its draft:
+# whose LCM is more than their largest page, and Gemma 3 27B with Gemma 3 1B as its draft. Pages and
+# pools are those of one GPU, on the fewest H100 that leave room for caches:
 
 # %%
 pair = with_draft(ZOO["gemma-3-27b"], ZOO["gemma-3-1b"], 4)
@@ -511,7 +511,7 @@ plt.show()
 # a few of them fit. `lcm-blocks` and `vllm` change the shape of pages instead, and never fail:
 
 # %%
-share.agg(["min", "median"]).round(1)
+share.fillna(0).agg(["min", "median"]).round(1)
 
 # %% [markdown]
 # ## States and slots
@@ -577,7 +577,7 @@ short
 # %% [markdown]
 # In brackets is what the model's file asks for, in the table under *default*. Slots halve with fp32
 # because a block is as large as a state. Requests of 8k tokens lose less, as attention is part of what
-# they hold. Where slots are short, `--max-num-seqs` must be lowered to their number.
+# they hold; Falcon Mamba and RWKV have nothing but states and lose half. Where slots are short, `--max-num-seqs` must be lowered to their number.
 
 # %% [markdown]
 # ## The longest context

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .configs.cache_types import cache_types
     from .configs.engine import EngineConfig
     from .configs.errors import ConfigError, InvariantError, JengaError, StalledError, TraceError
     from .configs.load import gpu_names, load_gpu, load_model, model_names
+    from .configs.pairs import with_draft
     from .configs.specs import GPUSpec, LayerSpec, ModelSpec
     from .policies.base import Carving, MemoryUsage, PageGroup
     from .policies.presets import Policy, get_policy
+    from .sim.card import ModelCard
+    from .sim.max_context import max_context
+    from .sim.model_card import model_card
     from .sim.result import Result
     from .sim.run import run
     from .traces import Trace, read_jsonl, sample_path
@@ -27,6 +32,7 @@ _HOMES = {
     "JengaError": "configs.errors",
     "LayerSpec": "configs.specs",
     "MemoryUsage": "policies.base",
+    "ModelCard": "sim.card",
     "ModelSpec": "configs.specs",
     "PageGroup": "policies.base",
     "Policy": "policies.presets",
@@ -34,14 +40,18 @@ _HOMES = {
     "StalledError": "configs.errors",
     "Trace": "traces",
     "TraceError": "configs.errors",
+    "cache_types": "configs.cache_types",
     "get_policy": "policies.presets",
     "gpu_names": "configs.load",
     "load_gpu": "configs.load",
     "load_model": "configs.load",
+    "max_context": "sim.max_context",
+    "model_card": "sim.model_card",
     "model_names": "configs.load",
     "read_jsonl": "traces",
     "run": "sim.run",
     "sample_path": "traces",
+    "with_draft": "configs.pairs",
 }
 
 __all__ = [
@@ -53,6 +63,7 @@ __all__ = [
     "JengaError",
     "LayerSpec",
     "MemoryUsage",
+    "ModelCard",
     "ModelSpec",
     "PageGroup",
     "Policy",
@@ -61,14 +72,18 @@ __all__ = [
     "Trace",
     "TraceError",
     "__version__",
+    "cache_types",
     "get_policy",
     "gpu_names",
     "load_gpu",
     "load_model",
+    "max_context",
+    "model_card",
     "model_names",
     "read_jsonl",
     "run",
     "sample_path",
+    "with_draft",
 ]
 
 

@@ -176,14 +176,32 @@ _NOT_NEGATIVE = (
 )
 
 
-def _check_divides(tp: int, model: ModelSpec) -> None:
-    """Refuse, as vLLM does, to split a number of attention heads unevenly."""
+def uneven_heads(tp: int, model: ModelSpec) -> str | None:
+    """Why vLLM would not split the model's heads over ``tp`` ranks; None if it would.
+
+    KV heads are split or, where there are more ranks, repeated (``QKVParallelLinear``).
+    """
     for layer in model.layers:
-        if layer.role in ("kv", "cross") and layer.heads % tp:
-            raise ConfigError(
-                f"engine.tensor_parallel_size: {tp} ranks cannot share {layer.heads} attention "
-                f"heads of {model.name} evenly; use a divisor of {layer.heads}"
+        if layer.role not in ("kv", "cross"):
+            continue
+        if layer.heads % tp:
+            return (
+                f"{tp} ranks cannot share {layer.heads} attention heads of {model.name} evenly; "
+                f"use a divisor of {layer.heads}"
             )
+        if not layer.replicated and layer.kv_heads % tp and tp % layer.kv_heads:
+            return (
+                f"{tp} ranks can neither share nor repeat {layer.kv_heads} KV heads of "
+                f"{model.name} evenly; use a divisor or a multiple of {layer.kv_heads} that "
+                f"divides {layer.heads}"
+            )
+    return None
+
+
+def _check_divides(tp: int, model: ModelSpec) -> None:
+    problem = uneven_heads(tp, model)
+    if problem is not None:
+        raise ConfigError(f"engine.tensor_parallel_size: {problem}")
 
 
 def _default_block_size(model: ModelSpec) -> int:

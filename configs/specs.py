@@ -282,8 +282,9 @@ class ModelSpec:
     """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None
     overhead: OverheadSpec | None = None
-    vision: VisionSpec | None = None
     """Where engines were seen to keep more or less than is estimated."""
+    vision: VisionSpec | None = None
+    """How images become tokens, where the model takes any."""
     tied_embeddings: bool = False
     notes: tuple[str, ...] = field(default=())
     hf: str | None = None

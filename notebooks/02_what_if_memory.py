@@ -70,6 +70,7 @@ plt.rcParams.update(
 )
 
 H100 = load_gpu("h100-sxm")
+B200 = load_gpu("b200-sxm")  # eight hold every packaged model
 DRAFTS = ("-eagle3", "-dflash", "-dspark")
 ZOO = {name: load_model(name) for name in model_names() if not name.endswith(DRAFTS)}
 print(f"{len(ZOO)} models; {len(gpu_names())} GPUs: {', '.join(gpu_names())}")
@@ -164,7 +165,7 @@ def paged_waste(model, tokens):
     """Waste of one request, as a share; the GPU has no influence."""
     if tokens > model.max_model_len:
         return np.nan
-    card = model_card(model, H100, lengths=(tokens,), policies=("paged",))
+    card = model_card(model, B200, lengths=(tokens,), policies=("paged",))
     return card.deployment.policies[0].at[0].waste
 
 
@@ -250,8 +251,8 @@ gpus = sorted((load_gpu(name) for name in gpu_names()), key=lambda gpu: gpu.memo
 
 
 def at_once(policy):
-    """Requests at once; 0 where the pool cannot take such a prompt."""
-    return policy.at[0].concurrency if policy.longest >= TOKENS else 0
+    """Requests at once; 0 where the policy refuses the model."""
+    return policy.at[0].concurrency if policy.at else 0
 
 
 cards = {

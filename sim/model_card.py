@@ -16,14 +16,11 @@ from ..policies.presets import PRESETS
 from .caching import caches_prefixes
 from .card import AtLength, Deployment, ImageCard, ModelCard, Pages, PolicyCard
 from .fit import PolicyFit, fit_policy, needed_bytes
-from .pool import KVPool, kv_pool, layer_specs
+from .pool import RANKS, KVPool, kv_pool, layer_specs
 from .vllm_view import VLLMView, vllm_view
 
 LENGTHS = (1024, 8192, 32768, 131072)
 """Tokens of a request: a chat, one with its history, a document, a long context."""
-USUAL_RANKS = (1, 2, 4, 8, 16, 32, 64)
-RANKS = (*USUAL_RANKS, *(count for count in range(3, 64) if count not in USUAL_RANKS))
-"""Tensor-parallel sizes in the order in which they are tried."""
 ROOM = 0.1
 """Share of a GPU's usable memory that a pool should have, for a number of GPUs to be chosen."""
 
@@ -170,20 +167,25 @@ def _policy_card(
     fit = fit_policy(name, model, engine, pool.bytes)
     if fit.refused is not None:
         return PolicyCard(name=name, at=(), longest=0, refused=fit.refused)
+    longest = fit.longest()
     return PolicyCard(
         name=name,
-        at=tuple(_at(fit, model, engine, tokens) for tokens in lengths),
-        longest=fit.longest(),
+        at=tuple(_at(fit, model, engine, tokens, longest) for tokens in lengths),
+        longest=longest,
         refused=None,
     )
 
 
-def _at(fit: PolicyFit, model: ModelSpec, engine: ResolvedEngine, tokens: int) -> AtLength:
+def _at(
+    fit: PolicyFit, model: ModelSpec, engine: ResolvedEngine, tokens: int, longest: int | None
+) -> AtLength:
+    """Of requests whose prompts the pool cannot compute, none are served at once."""
+    served = longest is None or tokens <= longest
     return AtLength(
         tokens=tokens,
         needed_bytes=needed_bytes(model, tokens, engine),
         held_bytes=fit.held_bytes(tokens),
-        concurrency=fit.concurrency(tokens),
+        concurrency=fit.concurrency(tokens) if served else 0,
     )
 
 

@@ -1,12 +1,11 @@
 """How many bytes of a GPU are left for caches, and where that number comes from."""
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configs.engine import GIB, ResolvedEngine
+from ..configs.engine import GIB, ResolvedEngine, uneven_heads
 from ..configs.errors import ConfigError
 from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import GroupingContext
@@ -17,6 +16,9 @@ CONTEXT_BYTES = GIB
 """CUDA context, libraries, graphs (vLLM start-up logs show 0.6-1.6 GiB of non-torch memory)."""
 COMMUNICATION_BYTES = GIB // 2
 """NCCL buffers where tensor parallelism is used."""
+_USUAL_RANKS = (1, 2, 4, 8, 16, 32, 64, 128)
+RANKS = (*_USUAL_RANKS, *(count for count in range(3, 128) if count not in _USUAL_RANKS))
+"""Tensor-parallel sizes in the order in which they are tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,10 +169,11 @@ def _smallest_tp(
     model: ModelSpec, engine: ResolvedEngine, usable: int, given: int | None
 ) -> int | None:
     """Fewest ranks that can share the heads and leave memory for caches; None if none can."""
-    heads = math.gcd(*(layer.heads for layer in model.layers if layer.role in ("kv", "cross")))
-    for tp in range(engine.tp + 1, (heads or 64) + 1):
+    for tp in sorted(RANKS):
+        if tp <= engine.tp or uneven_heads(tp, model):
+            continue
         overhead, _, _ = _overhead(model, engine, tp, given)
-        if heads % tp == 0 and usable - model.weight_bytes // tp > overhead:
+        if usable - model.weight_bytes // tp > overhead:
             return tp
     return None
 

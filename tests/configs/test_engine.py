@@ -181,6 +181,17 @@ def test_more_ranks_than_kv_heads_are_fine_if_they_divide_the_query_heads(tp: in
     assert EngineConfig(tensor_parallel_size=tp).resolve(LLAMA, H100).tp == tp
 
 
+def test_kv_heads_are_split_or_repeated_evenly() -> None:
+    """As vLLM's QKVParallelLinear asserts: 10 ranks could share 40 heads, but not 8 KV heads."""
+    model = load_model("llama-4-maverick")
+
+    for tp in (1, 2, 4, 8, 40):
+        assert EngineConfig(tensor_parallel_size=tp).resolve(model, H100).tp == tp
+    for tp in (5, 10, 20):
+        with pytest.raises(ConfigError, match=f"{tp} ranks can neither share nor repeat 8 KV"):
+            EngineConfig(tensor_parallel_size=tp).resolve(model, H100)
+
+
 def test_states_may_be_split_unevenly_but_not_the_attention_beside_them() -> None:
     model = load_model("bamba-9b")
 

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeGuard
 
 from .errors import ConfigError
+from .kernels import checkpoint_alignment, mla_block_size
 from .specs import GPUSpec, KVCacheSpec, ModelSpec, cdiv
 
 GIB = 1 << 30
@@ -26,7 +27,8 @@ class EngineConfig:
     mamba_ssm_cache_dtype: str = "auto"
     """Of recurrent states; ``auto`` follows the model. Convolutions keep the model's dtype."""
     block_size: int | None = None
-    """Tokens per block; 16, 64 for models with MLA, 256 where its entries stand for several."""
+    """Tokens per block; 16, 16 to 64 with MLA as its kernels on the GPU ask, 256 where its entries
+    stand for several."""
     max_model_len: int | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
@@ -89,7 +91,9 @@ class EngineConfig:
         16,384 tokens from 160 GiB up, else 256 and 2,048.
         """
         _check_divides(self.tensor_parallel_size, model)
-        block_size = self.block_size or _default_block_size(model)
+        follows = self.kv_cache_dtype == "auto"
+        fp8 = (model.kv_cache_dtype if follows else self.kv_cache_dtype) == "fp8"
+        block_size = self.block_size or _default_block_size(model, gpu, fp8=fp8)
         _check_entries(block_size, model)
         length = self.max_model_len or model.max_model_len
         large = gpu.memory_bytes >= 70 * GIB and "a100" not in gpu.name
@@ -121,13 +125,13 @@ class EngineConfig:
             max_num_batched_tokens=batched,
             block_size=block_size,
         )
-        return ResolvedEngine(config)
+        return ResolvedEngine(config, gpu.generation)
 
 
 class ResolvedEngine:
     """An EngineConfig in which nothing is open any more."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, generation: int | None = None) -> None:
         open_names = [name for name in _RESOLVED if getattr(config, name) is None]
         if open_names:
             raise ConfigError(f"engine.{open_names[0]}: not set; call EngineConfig.resolve")
@@ -137,6 +141,8 @@ class ResolvedEngine:
         self.max_num_batched_tokens = int(config.max_num_batched_tokens or 0)
         self.block_size = int(config.block_size or 0)
         self.tp = config.tensor_parallel_size
+        self.generation = generation
+        """Of the GPU: the major number of its compute capability; None if unknown."""
 
     def kv_cache_specs(
         self, model: ModelSpec, block_size: int | None = None
@@ -144,12 +150,17 @@ class ResolvedEngine:
         """The caches of ``model`` on one rank under these settings; ``block_size`` unless given."""
         config = self.config
         follows = config.kv_cache_dtype == "auto"
-        return model.kv_cache_specs(
+        specs = model.kv_cache_specs(
             block_size=block_size or self.block_size,
             tp=self.tp,
             kv_dtype=model.kv_cache_dtype if follows else config.kv_cache_dtype,
             ssm_dtype=_SSM_DTYPES.get(config.mamba_ssm_cache_dtype),
         )
+        return tuple(self._with_checkpoints(spec) if spec.is_state else spec for spec in specs)
+
+    def _with_checkpoints(self, spec: KVCacheSpec) -> KVCacheSpec:
+        alignment = checkpoint_alignment(spec.variant, self.generation)
+        return replace(spec, checkpoint_alignment=alignment)
 
 
 _SSM_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
@@ -204,7 +215,7 @@ def _check_divides(tp: int, model: ModelSpec) -> None:
         raise ConfigError(f"engine.tensor_parallel_size: {problem}")
 
 
-def _default_block_size(model: ModelSpec) -> int:
+def _default_block_size(model: ModelSpec, gpu: GPUSpec, *, fp8: bool) -> int:
     """What vLLM 0.33 takes: DeepSeek-V4's kernels want 256 tokens, of 64 or 2 entries.
 
     ``models/deepseek_v4/sparse_mla.py``, ``get_supported_kernel_block_sizes``.
@@ -212,7 +223,10 @@ def _default_block_size(model: ModelSpec) -> int:
     entry = model.tokens_per_entry
     if entry > 1:
         return cdiv(256, entry) * entry
-    return 64 if model.has_mla else 16
+    if not model.has_mla:
+        return 16
+    sparse = any(layer.kind == "indexer" for layer in model.layers)
+    return mla_block_size(gpu.generation, fp8=fp8, sparse=sparse)
 
 
 def _check_entries(block_size: int, model: ModelSpec) -> None:

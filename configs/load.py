@@ -102,6 +102,7 @@ def load_gpu(name_or_path: str | Path) -> GPUSpec:
         memory_bandwidth=gpu.memory_bandwidth_gbs * 1e9,
         flops={dtype: peak * 1e12 for dtype, peak in peaks.items()},
         link_bandwidth=gpu.link_gbs * 1e9,
+        compute_capability=gpu.compute_capability,
     )
 
 

@@ -272,6 +272,7 @@ class GPU(Shape):
 
     name: Name
     source: Text
+    compute_capability: Annotated[float, Field(ge=1, lt=100)] | None = None
     memory_mib: Tokens
     memory_bandwidth_gbs: Rate
     flops_tflops: Flops

@@ -84,6 +84,13 @@ class KVCacheSpec:
     mamba_cache_mode: MambaCacheMode = "none"
     num_speculative_blocks: int = 0
     """States that speculative decoding keeps beside the current one."""
+    checkpoint_alignment: int = 0
+    """Tokens at multiples of which a prefill exports a state in passing; 0 if it must end there."""
+
+    @property
+    def num_checkpoint_blocks(self) -> int:
+        """States that a prefill exports in passing, beside the current one (mode ``align``)."""
+        return int(self.checkpoint_alignment > 0 and self.mamba_cache_mode == "align")
 
     @property
     def grows_as(self) -> Kind:
@@ -349,3 +356,10 @@ class GPUSpec:
     """Dense peak operations per second by dtype."""
     link_bandwidth: float
     """Bytes per second to the other GPUs of the node, one way."""
+    compute_capability: float | None = None
+    """CUDA's number of the generation, which decides what kernels an engine takes."""
+
+    @property
+    def generation(self) -> int | None:
+        """The major number of the compute capability."""
+        return None if self.compute_capability is None else int(self.compute_capability)

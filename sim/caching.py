@@ -67,6 +67,11 @@ def caches_prefixes(model: ModelSpec) -> bool:
     return not model.has_cross and any(layer.kind not in STATE_KINDS for layer in model.layers)
 
 
+def vllm_caches(model: ModelSpec, engine: EngineConfig) -> bool:
+    """Whether vLLM caches prefixes of this model under these settings."""
+    return engine.enable_prefix_caching is not False and caches_prefixes(model)
+
+
 def hash_warnings(trace: Trace, groups: Sequence[PageGroup], unit: int) -> list[str]:
     """What the trace's hash ids can and cannot say about a cache of these groups.
 

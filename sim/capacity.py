@@ -79,7 +79,7 @@ def _layer_blocks(spec: KVCacheSpec, limits: Limits) -> int:
     length = limits.max_model_len
     if spec.is_state:
         kept = 2 if limits.mamba_cache_mode == "align" else 1
-        return kept + spec.num_speculative_blocks
+        return kept + spec.num_speculative_blocks + spec.num_checkpoint_blocks
     if spec.grows_as == "sliding_window":
         held = min(spec.window - 1 + limits.max_in_flight_tokens, length)
         # The window may begin within a block.

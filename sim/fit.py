@@ -26,7 +26,6 @@ from ..policies.large_pages.rules import TableRules
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
 from .fit_pages import bytes_taken, most_requests
-from .pool import layer_specs
 from .setup import longest_request, policy_specs, scheduler_config, table_rules
 
 ENDLESS = 1 << 40
@@ -159,7 +158,8 @@ def fit_policy(
 
 def endless(engine: ResolvedEngine) -> ResolvedEngine:
     """The same settings without a limit of the length."""
-    return ResolvedEngine(replace(engine.config, max_model_len=ENDLESS))
+    config = replace(engine.config, max_model_len=ENDLESS)
+    return ResolvedEngine(config, engine.generation)
 
 
 def needed_bytes(model: ModelSpec, tokens: int, engine: ResolvedEngine, cross: int = 0) -> int:
@@ -169,7 +169,7 @@ def needed_bytes(model: ModelSpec, tokens: int, engine: ResolvedEngine, cross: i
     chunked-local attention, one state per request; ``cross`` tokens of an encoder. No policy holds
     less (``needed`` in ``sim.usage``, nothing in flight).
     """
-    specs = layer_specs(model, engine, aligned=False)
+    specs = engine.kv_cache_specs(model)
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
     total = 0
     for group in by_kind_exact(specs, context):

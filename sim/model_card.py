@@ -16,7 +16,7 @@ from ..policies.presets import PRESETS
 from .caching import caches_prefixes
 from .card import AtLength, Deployment, ImageCard, ModelCard, Pages, PolicyCard
 from .fit import PolicyFit, fit_policy, needed_bytes
-from .pool import RANKS, KVPool, kv_pool, layer_specs
+from .pool import RANKS, KVPool, kv_pool
 from .vllm_view import VLLMView, vllm_view
 
 LENGTHS = (1024, 8192, 32768, 131072)
@@ -88,7 +88,7 @@ def _deploy(
 ) -> tuple[Deployment, list[str]]:
     model = stage.model
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
-    groups = by_kind(layer_specs(model, engine, aligned=False), context)
+    groups = by_kind(engine.kv_cache_specs(model), context)
     pool, problem = _pool(model, gpu, engine, overhead)
     cards: tuple[PolicyCard, ...] = ()
     view: VLLMView | None = None

@@ -7,10 +7,11 @@ from typing import Any
 
 from ..configs.engine import GIB, ResolvedEngine, uneven_heads
 from ..configs.errors import ConfigError
-from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
+from ..configs.specs import GPUSpec, ModelSpec
 from ..policies.base import GroupingContext
-from ..policies.grouping.layout import aligned_pages
-from ..policies.grouping.vllm import align_hybrid_block_size, vllm
+from ..policies.grouping.vllm import vllm
+from .caching import vllm_caches
+from .vllm_specs import vllm_specs
 
 CONTEXT_BYTES = GIB
 """CUDA context, libraries, graphs (vLLM start-up logs show 0.6-1.6 GiB of non-torch memory)."""
@@ -93,20 +94,11 @@ def kv_pool(
     return _derived(model, gpu, engine, overhead)
 
 
-def layer_specs(
-    model: ModelSpec, engine: ResolvedEngine, *, aligned: bool
-) -> tuple[KVCacheSpec, ...]:
-    """Caches of the layers on one rank, with vLLM's block sizes and padding if ``aligned``."""
-    specs = engine.kv_cache_specs(model)
-    if not aligned:
-        return specs
-    return tuple(aligned_pages(align_hybrid_block_size(specs, engine.block_size)))
-
-
 def vllm_block_bytes(model: ModelSpec, engine: ResolvedEngine) -> int:
     """Bytes of one block in vLLM's own grouping of this model, on one rank."""
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
-    return vllm(layer_specs(model, engine, aligned=True), context)[0].page_bytes
+    specs = vllm_specs(model, engine, enable_prefix_caching=vllm_caches(model, engine.config))
+    return vllm(specs, context)[0].page_bytes
 
 
 def overhead_bytes(model: ModelSpec, engine: ResolvedEngine, tp: int) -> int:
@@ -218,7 +210,7 @@ def _from_log(path: Path, model: ModelSpec, engine: ResolvedEngine) -> KVPool:
 
 
 def _from_tokens(tokens: int, path: Path, model: ModelSpec, engine: ResolvedEngine) -> KVPool:
-    specs = layer_specs(model, engine, aligned=False)
+    specs = engine.kv_cache_specs(model)
     if any(spec.is_state or spec.window for spec in specs):
         raise ConfigError(
             f"--vllm-log {path}: only 'GPU KV cache size: {tokens:,} tokens' was found. With "

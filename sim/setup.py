@@ -19,11 +19,11 @@ from ..policies.page_advice import large_page_warning
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
 from ..traces import Trace, read_jsonl
-from .caching import chosen_retention, hash_warnings
-from .pool import KVPool, kv_pool, layer_specs
+from .caching import chosen_retention, hash_warnings, vllm_caches
+from .pool import KVPool, kv_pool
 from .scheduler import SchedulerConfig
 from .scheduler_v0 import WATERMARK, token_budget
-from .startup import vllm_specs
+from .vllm_specs import vllm_specs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def policy_specs(
     """Caches of the layers on one rank, in the blocks that ``policy`` starts from."""
     if policy.aligns_blocks:
         return vllm_specs(model, engine, enable_prefix_caching=retention.enabled)
-    specs = layer_specs(model, engine, aligned=False)
+    specs = engine.kv_cache_specs(model)
     if retention.enabled or policy.grouping == "by_property":
         return tuple(replace(s, block_size=STATE_CHUNK) if s.is_state else s for s in specs)
     return specs
@@ -189,8 +189,10 @@ def _policy_warnings(
 def _vllm_groups(model: ModelSpec, engine: ResolvedEngine) -> dict[str, tuple[PageGroup, ...]]:
     """The groups of the policy ``vllm``, to compare with; none where vLLM refuses the model."""
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
+    caches = vllm_caches(model, engine.config)
+    specs = vllm_specs(model, engine, enable_prefix_caching=caches)
     try:
-        return {"vllm": vllm(layer_specs(model, engine, aligned=True), context)}
+        return {"vllm": vllm(specs, context)}
     except ConfigError:
         return {}
 

@@ -1,20 +1,21 @@
 """vLLM's start-up for a model or a case: its groups, and the figures that it logs about them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..configs.engine import ResolvedEngine
 from ..configs.errors import ConfigError
-from ..configs.specs import GPUSpec, KVCacheSpec, MambaCacheMode, ModelSpec
+from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import GroupingContext, KVCacheLayout
 from ..policies.grouping.layer_groups import LayerGroup
 from ..policies.grouping.vllm import vllm_layer_groups
 from .capacity import Capacity, Limits, capacity
 from .cases import CaseSetup, read_case
-from .pool import KVPool, kv_pool, layer_specs
+from .pool import KVPool, kv_pool
 from .scheduler import SchedulerConfig
+from .vllm_specs import mamba_cache_mode, vllm_specs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +101,6 @@ def startup_of_model(
     return _startup(model.name, specs, context, limits, pool, hybrid=hybrid)
 
 
-def vllm_specs(
-    model: ModelSpec, engine: ResolvedEngine, *, enable_prefix_caching: bool
-) -> tuple[KVCacheSpec, ...]:
-    """Caches of a model with vLLM's blocks for states.
-
-    With prefix caching a state is kept at block boundaries of the attention (mode ``align``),
-    without it one state stands for the whole request (``model_executor/models/config.py``).
-    """
-    specs = layer_specs(model, engine, aligned=True)
-    mode = _mamba_cache_mode(specs, enable_prefix_caching)
-    attention = max((spec.block_size for spec in specs if not spec.is_state), default=0)
-    block_size = (attention or engine.block_size) if mode == "align" else engine.max_model_len
-    return tuple(
-        replace(spec, mamba_cache_mode=mode, block_size=block_size) if spec.is_state else spec
-        for spec in specs
-    )
-
-
 def startup_limits(
     engine: ResolvedEngine,
     specs: Sequence[KVCacheSpec],
@@ -146,13 +129,8 @@ def _limits(
         max_num_batched_tokens=scheduler.max_num_batched_tokens,
         concurrent_batches=scheduler.concurrent_batches,
         enable_prefix_caching=enable_prefix_caching,
-        mamba_cache_mode=_mamba_cache_mode(specs, enable_prefix_caching),
+        mamba_cache_mode=mamba_cache_mode(specs, enable_prefix_caching),
     )
-
-
-def _mamba_cache_mode(specs: Sequence[KVCacheSpec], enable_prefix_caching: bool) -> MambaCacheMode:
-    has_state = any(spec.is_state for spec in specs)
-    return "align" if has_state and enable_prefix_caching else "none"
 
 
 def _startup(

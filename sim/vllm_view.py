@@ -10,7 +10,8 @@ from ..policies.base import GroupingContext
 from ..policies.grouping.layer_groups import LayerGroup, bytes_per_block
 from ..policies.grouping.vllm import vllm_layer_groups
 from .capacity import Capacity, Limits, block_sizes, capacity, longest_model_len
-from .startup import startup_limits, vllm_specs
+from .startup import startup_limits
+from .vllm_specs import vllm_specs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,9 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--max-num-seqs", type=int, help="Requests in a step; default: by GPU memory."
         ),
         click.option("--max-num-batched-tokens", type=int, help="Token budget of a step."),
-        click.option("--block-size", type=int, help="Tokens per block; default 16, with MLA 64."),
+        click.option(
+            "--block-size", type=int, help="Tokens per block; default 16, with MLA 16 to 64."
+        ),
         click.option(
             "--gpu-memory-utilization", type=float, help="Share of the GPU; default 0.92."
         ),

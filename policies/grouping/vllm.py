@@ -66,8 +66,9 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
     """Give attention a block so large that its page holds a state, and pad the states to it.
 
     ``vllm/platforms/interface.py``, ``_align_hybrid_block_size``: a multiple of the kernel's block
-    (``block_size`` here; at least 128 with MLA). Models without states are returned unchanged, as
-    are layers with blocks of their own.
+    (``block_size`` here; at least 128 with MLA), and of the tokens at which prefills can export
+    states in mode ``align`` (``get_mamba_prefill_checkpoint_alignment``). Models without
+    states are returned unchanged, as are layers with blocks of their own.
     """
     state_page = max((spec.state_bytes for spec in specs if spec.is_state), default=0)
     attention = [spec for spec in specs if not spec.is_state and spec.block_size == block_size]
@@ -76,7 +77,9 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
     if state_page == 0 or per_token == 0:
         return list(specs)
     align = max(block_size, 128 if any(spec.kind == "mla" for spec in specs) else 16)
-    align = math.lcm(align, *(spec.tokens_per_entry for spec in attention))
+    align = math.lcm(
+        align, _checkpoint_alignment(specs), *(spec.tokens_per_entry for spec in attention)
+    )
     aligned = align * cdiv(state_page, align * per_token)
     aligned = max(aligned, block_size)
     page = aligned * per_token
@@ -86,6 +89,14 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
         else replace(spec, block_size=aligned if spec in attention else spec.block_size)
         for spec in specs
     ]
+
+
+def _checkpoint_alignment(specs: Sequence[KVCacheSpec]) -> int:
+    """Multiple of tokens on which all states can be exported in mid-prefill; 1 if some cannot."""
+    states = [spec for spec in specs if spec.is_state]
+    if not all(spec.num_checkpoint_blocks for spec in states):
+        return 1
+    return math.lcm(*(spec.checkpoint_alignment for spec in states))
 
 
 def _group(specs: Specs, layout: KVCacheLayout) -> list[LayerGroup]:

@@ -137,7 +137,7 @@ def test_settings_of_the_engine_count(
 def test_states_may_have_another_dtype(jenga: Jenga) -> None:
     common = ("model", "groups", "qwen3-next-80b", "--kv-bytes", "40GiB", "--format", "json")
     given = json.loads(jenga(*common, "--mamba-ssm-cache-dtype", "float32").stdout)
-    assert given["groups"][0]["block_size"] == 1056
+    assert given["groups"][0]["block_size"] == 1088
 
 
 def test_without_prefix_caching_a_state_stands_for_the_whole_request(jenga: Jenga) -> None:
@@ -145,7 +145,7 @@ def test_without_prefix_caching_a_state_stands_for_the_whole_request(jenga: Jeng
     on = json.loads(jenga(*common, "--enable-prefix-caching").stdout)
     off = json.loads(jenga(*common, "--no-enable-prefix-caching").stdout)
     assert json.loads(jenga(*common).stdout) == on, "on is vLLM's default"
-    assert on["hash_block_size"] == on["groups"][0]["block_size"] == 544
+    assert on["hash_block_size"] == on["groups"][0]["block_size"] == 576
     assert off["groups"][0]["block_size"] == off["max_model_len"] == 262144
     assert off["max_concurrency"] > on["max_concurrency"]
 

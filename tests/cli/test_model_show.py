@@ -179,7 +179,7 @@ def test_a_line_without_prefix_caching_means_whole_states(jenga: Jenga) -> None:
     cached = shown(jenga, *options)
     plain = shown(jenga, *options, "--vllm-args", "--no-enable-prefix-caching")
     views = [card["deployment"]["vllm"] for card in (cached, plain)]
-    assert [view["block_size"] for view in views] == [544, 544]
+    assert [view["block_size"] for view in views] == [576, 544]
     assert views[0]["max_concurrency"] < views[1]["max_concurrency"]
 
 

@@ -112,8 +112,45 @@ def test_defaults_of_a_step_follow_the_gpu_as_in_vllm(gpu: str, seqs: int, token
 def test_defaults_follow_the_model() -> None:
     llama, deepseek = (EngineConfig().resolve(model, H100) for model in (LLAMA, DEEPSEEK))
 
-    assert (llama.block_size, deepseek.block_size) == (16, 64)
+    assert (llama.block_size, deepseek.block_size) == (16, 16)
     assert (llama.max_model_len, deepseek.max_model_len) == (131_072, 163_840)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bf16", "fp8"),
+    [("a100-sxm-80gb", 16, 16), ("h100-sxm", 16, 64), ("b200-sxm", 32, 32), ("l4", 16, 16)],
+)
+def test_blocks_of_latents_are_what_the_first_kernel_of_the_gpu_takes(
+    gpu: str, bf16: int, fp8: int
+) -> None:
+    """FlashAttention and Triton 16, FlashMLA 64, FlashInfer 32; an indexer always wants 64."""
+
+    def block(model: ModelSpec, dtype: str) -> int:
+        engine = engine_config(kv_cache_dtype=dtype, tensor_parallel_size=8)
+        return engine.resolve(model, load_gpu(gpu)).block_size
+
+    assert [block(DEEPSEEK, dtype) for dtype in ("bf16", "fp8")] == [bf16, fp8]
+    assert block(load_model("deepseek-v3.2"), "bf16") == 64
+
+
+def test_a_gpu_of_unknown_generation_gets_the_blocks_of_flashmla() -> None:
+    unknown = replace(H100, compute_capability=None)
+
+    assert EngineConfig().resolve(DEEPSEEK, unknown).block_size == 64
+
+
+def test_only_kernels_that_can_export_states_in_mid_prefill_do() -> None:
+    """Mamba-2 everywhere; gated delta nets with FlashInfer, on Hopper and Blackwell."""
+
+    def alignments(model_name: str, gpu: str) -> set[int]:
+        model = load_model(model_name)
+        specs = EngineConfig().resolve(model, load_gpu(gpu)).kv_cache_specs(model)
+        return {spec.checkpoint_alignment for spec in specs if spec.is_state}
+
+    assert alignments("bamba-9b", "l4") == alignments("bamba-9b", "h100-sxm") == {1}
+    assert alignments("qwen3-next-80b", "h100-sxm") == {64}
+    assert alignments("qwen3-next-80b", "a100-sxm-80gb") == {0}
+    assert alignments("jamba-1.5-mini", "h100-sxm") == {0}
 
 
 def test_what_is_given_is_kept() -> None:

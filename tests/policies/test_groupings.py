@@ -18,7 +18,7 @@ from jenga_sim.policies.base import GroupingContext, PageGroup
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.grouping.contents import label_of
 from jenga_sim.policies.presets import GROUPINGS
-from jenga_sim.sim.pool import layer_specs
+from jenga_sim.sim.vllm_specs import vllm_specs
 from tests.sim.strategies import examples, layer_mixes, tiny_model, whole_entries
 
 GIB = 1 << 30
@@ -34,7 +34,10 @@ def group(
     if block_size is not None:
         settings["block_size"] = block_size
     engine = engine_config(**settings).resolve(model, load_gpu("h100-sxm"))
-    specs = layer_specs(model, engine, aligned=grouping.startswith("vllm"))
+    if grouping.startswith("vllm"):
+        specs = vllm_specs(model, engine, enable_prefix_caching=False)
+    else:
+        specs = engine.kv_cache_specs(model)
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
     return specs, GROUPINGS[grouping](specs, context)
 
@@ -202,7 +205,8 @@ def test_groups_are_those_that_vllm_made(recorded: str, name: str, tp: int, grou
     model = replace(load_model(name), max_model_len=golden["max_model_len"])
     model = fp32_states(model) if "fp32 ssm" in recorded else model
     model = packed_mla(model) if "656B" in recorded else model
-    _, groups = group(model, grouping, tp=tp)
+    blocks = {"block_size": 64} if name == "deepseek-v3" else {}  # as it was recorded
+    _, groups = group(model, grouping, tp=tp, **blocks)
     ours = [(len(g.layers), g.block_size, g.content_bytes, g.page_bytes) for g in groups]
     theirs = [
         (g["layers"], g["block_size"], g["used_bytes"], g["block_bytes"]) for g in golden["groups"]

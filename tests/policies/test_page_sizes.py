@@ -33,7 +33,6 @@ from jenga_sim.policies.page_sizes import (
     power_of_two,
 )
 from jenga_sim.policies.presets import GROUPINGS, PRESETS
-from jenga_sim.sim.pool import layer_specs
 from tests.sim.strategies import examples, layer_mixes, tiny_model, whole_entries
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -47,7 +46,7 @@ def groups_of(
     settings = {"block_size": block_size} if block_size is not None else {}
     engine = engine_config(tensor_parallel_size=tp, **settings).resolve(model, load_gpu("h100-sxm"))
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
-    return GROUPINGS[grouping](layer_specs(model, engine, aligned=False), context)
+    return GROUPINGS[grouping](engine.kv_cache_specs(model), context)
 
 
 def sizes_of(name: str, tp: int = 1, block_size: int | None = None) -> PageSizes:

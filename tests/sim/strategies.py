@@ -19,11 +19,11 @@ from jenga_sim.policies.base import Carving, GroupingContext, PageGroup
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.presets import PRESETS, Policy
 from jenga_sim.sim.engine import Replica
-from jenga_sim.sim.pool import layer_specs
 from jenga_sim.sim.recorder import Recorder, StepRecord
 from jenga_sim.sim.run import Setup, make_replica, prepare
 from jenga_sim.sim.scheduler import Batch
 from jenga_sim.sim.setup import scheduler_config, table_rules
+from jenga_sim.sim.vllm_specs import vllm_specs
 from jenga_sim.traces import Trace
 
 POLICIES = tuple(PRESETS)
@@ -120,7 +120,11 @@ def groups_of(scenario: Scenario, policy: Policy) -> tuple[PageGroup, ...]:
     model = scenario.model
     engine = engine_config(**engine_of(scenario)).resolve(model, GPU)
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
-    return policy.group(layer_specs(model, engine, aligned=policy.aligns_blocks), context)
+    if policy.aligns_blocks:
+        specs = vllm_specs(model, engine, enable_prefix_caching=False)
+    else:
+        specs = engine.kv_cache_specs(model)
+    return policy.group(specs, context)
 
 
 def smallest_pool(

@@ -16,7 +16,8 @@ from jenga_sim.configs.load import load_gpu, load_model
 from jenga_sim.configs.specs import KVCacheSpec, LayerSpec, ModelSpec
 from jenga_sim.policies.grouping.vllm import align_hybrid_block_size
 from jenga_sim.sim.capacity import Limits, blocks_per_request
-from jenga_sim.sim.startup import startup_of_model, vllm_specs
+from jenga_sim.sim.startup import Startup, startup_of_model
+from jenga_sim.sim.vllm_specs import vllm_specs
 
 TOKENS_OF_A_BLOCK = 16
 """vLLM's default; MLA raises it to 128 beside states."""
@@ -148,12 +149,31 @@ def test_the_padding_of_the_528_tokens_is_that_of_the_log() -> None:
 @pytest.mark.parametrize(
     ("dtype", "block"), [("auto", 544), ("bfloat16", 544), ("float16", 544), ("float32", 1056)]
 )
-def test_the_flag_for_the_dtype_of_states_moves_the_block(dtype: str, block: int) -> None:
+@pytest.mark.parametrize(
+    ("gpu", "caching"), [("h200-sxm", False), ("a100-sxm-80gb", True), ("a100-sxm-80gb", False)]
+)
+def test_the_flag_for_the_dtype_of_states_moves_the_block(
+    dtype: str, block: int, gpu: str, caching: bool
+) -> None:
     """``--mamba-ssm-cache-dtype`` on the shipped Qwen3-Next."""
-    model, gpu = load_model("qwen3-next-80b"), load_gpu("h200-sxm")
-    engine = engine_config(mamba_ssm_cache_dtype=dtype, tensor_parallel_size=1).resolve(model, gpu)
-    specs = vllm_specs(model, engine, enable_prefix_caching=True)
-    assert {spec.block_size for spec in specs} == {block}
+    assert block_of_qwen3_next(gpu, caching, mamba_ssm_cache_dtype=dtype) == block
+
+
+@pytest.mark.parametrize("gpu", ["h100-sxm", "h200-sxm", "b200-sxm", "rtx-pro-6000"])
+@pytest.mark.parametrize(("dtype", "block"), [("auto", 576), ("float32", 1088)])
+def test_where_flashinfer_exports_states_blocks_are_a_multiple_of_its_64_tokens(
+    gpu: str, dtype: str, block: int
+) -> None:
+    """New in vLLM 0.33: users' logs of 544 and 1,056 tokens on such GPUs are of older versions."""
+    assert block_of_qwen3_next(gpu, caching=True, mamba_ssm_cache_dtype=dtype) == block
+
+
+def block_of_qwen3_next(gpu: str, caching: bool, **settings: str) -> int:
+    model = load_model("qwen3-next-80b")
+    engine = engine_config(**settings, tensor_parallel_size=1).resolve(model, load_gpu(gpu))
+    specs = vllm_specs(model, engine, enable_prefix_caching=caching)
+    (block,) = {spec.block_size for spec in specs if not spec.is_state}
+    return block
 
 
 # --- 7,808 tokens --------------------------------------------------------------------------------
@@ -240,3 +260,25 @@ def test_a_request_of_deepseek_v4_holds_as_many_blocks_as_the_log_says() -> None
     assert round(needed(30_000), 2) == 6.66
     assert round(needed(13_528), 2) == 5.44
     assert needed(13_528) < needed(13_529)
+
+
+@pytest.mark.parametrize(
+    ("name", "tp", "states"), [("nemotron-3-super-120b", 8, 3), ("jamba-1.5-mini", 2, 2)]
+)
+def test_a_state_that_is_exported_in_mid_prefill_takes_a_block_more(
+    name: str, tp: int, states: int
+) -> None:
+    """``MambaSpec.max_memory_usage_bytes`` of vLLM 0.33: two blocks, and one for the checkpoint."""
+    model, gpu = load_model(name), load_gpu("h100-sxm")
+    engine = engine_config(tensor_parallel_size=tp, kv_cache_memory_bytes=40 * GIB)
+    cached, plain = (
+        startup_of_model(model, gpu, engine.resolve(model, gpu), enable_prefix_caching=caching)
+        for caching in (True, False)
+    )
+
+    def blocks(startup: Startup) -> set[int]:
+        groups = [group for group in startup.groups if group.first.is_state]
+        return {blocks_per_request(group, startup.limits) for group in groups}
+
+    assert blocks(cached) == {states}
+    assert blocks(plain) == {1}

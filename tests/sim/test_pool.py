@@ -10,7 +10,8 @@ from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import gpu_names, load_gpu, load_model, model_names
 from jenga_sim.configs.specs import GPUSpec, KVCacheSpec, LayerSpec, ModelSpec, OverheadSpec
-from jenga_sim.sim.pool import KVPool, kv_pool, layer_specs, vllm_block_bytes
+from jenga_sim.sim.pool import KVPool, kv_pool, vllm_block_bytes
+from jenga_sim.sim.vllm_specs import vllm_specs
 
 GIB = 1 << 30
 
@@ -168,7 +169,7 @@ def test_a_block_of_a_hybrid_model_is_one_page_of_the_shared_pool() -> None:
     # vLLM makes groups of as many layers as the rarest kind has: here 2, and 2 pages of the pool.
     model = model_of(*[FULL] * 2, *[SLIDING] * 4)
     resolved = engine_config(block_size=16).resolve(model, GPU)
-    specs = layer_specs(model, resolved, aligned=True)
+    specs = vllm_specs(model, resolved, enable_prefix_caching=True)
 
     assert vllm_block_bytes(model, resolved) == page_bytes(*specs[:2])
     assert pool_of(model, num_gpu_blocks_override=7, block_size=16).bytes == 7 * page_bytes(
@@ -182,7 +183,7 @@ def test_a_block_of_a_model_with_states_is_aligned_as_vllm_does_at_start_up() ->
 
     # 1,100 elements of bf16 take 35 tokens of 64 bytes: 48, the next multiple of 16.
     assert vllm_block_bytes(model, resolved) == 48 * 64
-    plain = layer_specs(model, resolved, aligned=False)
+    plain = resolved.kv_cache_specs(model)
     assert [spec.page_size_bytes for spec in plain] == [16 * 64, 2_200]
 
 

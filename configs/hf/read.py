@@ -10,10 +10,10 @@ from ..strict import suggest
 from .drafts import draft_layers
 from .families import READERS
 from .images.read import read_vision
-from .keys import Keys, MissingKeyError, read_keys
+from .keys import Keys, UnknownSizeError, read_keys
 from .kv_dtype import kv_cache_dtype
 from .length import max_model_len
-from .parameters.count import Parameters, count_parameters
+from .parameters.count import Parameters, count_parameters, unknown_parameters
 from .parameters.defaults import class_defaults
 from .reading import HIDDEN_SIZES, Reading
 from .sections import family_of, text_section
@@ -115,13 +115,12 @@ def _in_order(reading: Reading) -> tuple[LayerSpec, ...]:
 
 
 def _weights(root: Keys, text: Keys, family: str) -> Parameters:
-    """Parameters and bytes; unknown, with a note, where a size that only they need is missing."""
+    """Parameters and bytes; unknown, with a note, where the file does not say their sizes."""
     try:
         counted = count_parameters(root, text, family)
         return _as_served(counted) if counted.weight_dtype == "fp32" else counted
-    except MissingKeyError as error:
-        note = f"parameters and weights are not known: {error}"
-        return Parameters(total=0, active=0, weight_bytes=0, weight_dtype="bf16", notes=(note,))
+    except UnknownSizeError as error:
+        return unknown_parameters(str(error))
 
 
 def _as_served(weights: Parameters) -> Parameters:

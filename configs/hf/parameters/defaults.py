@@ -35,7 +35,7 @@ SAME = (
 """Keys that say the same thing: a default of one does not stand beside another in the file."""
 
 
-OWN = ("hidden_size", "num_hidden_layers")
+OWN = ("hidden_size", "num_hidden_layers", "vocab_size")
 """Sizes that a file of a language model alone must give: nothing is guessed of them."""
 
 TABLE = """\

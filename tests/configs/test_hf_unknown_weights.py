@@ -12,6 +12,7 @@ from jenga_sim.configs.hf.families import READERS
 from jenga_sim.configs.hf.parameters.table import FAMILIES
 from jenga_sim.configs.hf.read import read_hf_config
 from jenga_sim.configs.specs import ModelSpec
+from tests.configs.hf_cases import CASES
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",
@@ -135,3 +136,30 @@ def test_a_list_where_the_caches_need_a_number_is_an_error(tmp_path: Path) -> No
 def test_a_damaged_size_of_weights_is_still_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="intermediate_size: must be a whole number"):
         read(tmp_path, LLAMA | {"intermediate_size": "many"})
+
+
+def test_a_file_of_an_mla_family_without_latents_has_plain_weights(tmp_path: Path) -> None:
+    config, _ = CASES["deepseek-vl2-tiny has no latent"]
+    layer = 4 * 1280 * 1280 + 2 * 1280
+    experts = 11 * (66 * 3 * 896 * 1280 + 64 * 1280)
+    tables = 2 * 129280 * 1280 + 1280
+    total = 12 * layer + experts + 3 * 6848 * 1280 + tables
+    assert read(tmp_path, config).params_total == total
+    by_parts = without(config["language_config"], "use_mla")
+    assert read(tmp_path, by_parts).params_total == total
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"use_mla": False, "kv_lora_rank": 512}, "other keys say there is none"),
+        ({"use_mla": True}, "kv_lora_rank: is missing"),
+        ({"use_mla": None, "qk_rope_head_dim": 64}, "kv_lora_rank: is missing"),
+    ],
+)
+def test_a_missing_latent_is_not_plain_attention(
+    change: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    config = CASES["deepseek-vl2-tiny has no latent"][0]["language_config"]
+    with pytest.raises(ConfigError, match=reason):
+        read(tmp_path, config | change)

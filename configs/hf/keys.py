@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ConfigError
+from ..strict import no_such_file
 
 MAX_FILE_BYTES = 64 << 20
 """Quantisation lists make some files megabytes long; nothing sensible is longer than this."""
@@ -224,6 +225,8 @@ def read_keys(path: Path) -> Keys:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{file}: is larger than {MAX_FILE_BYTES:,} bytes: no config.json")
         text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise no_such_file(file) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{file}: cannot be read as UTF-8 text: {reason}") from error

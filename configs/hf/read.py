@@ -18,6 +18,7 @@ from .parameters.defaults import class_defaults
 from .reading import HIDDEN_SIZES, Reading
 from .sections import family_of, text_section
 
+LISTED = f"{len(READERS)} families are known: see docs/models.md"
 NESTED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
     "mistral": {
@@ -56,7 +57,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
     all_notes = [*notes, *reading.notes, *length_notes, *dtype_notes, *vision_notes, *weights.notes]
     return ModelSpec(
         name=model_name(root),
-        source=f"{root.file} (Hugging Face, {family})",
+        source=f"{_place(root)} (Hugging Face, {family})",
         max_model_len=length,
         num_layers=len(reading.blocks),
         hidden_size=sized.integer(*HIDDEN_SIZES, default=0),
@@ -83,8 +84,8 @@ def language_model(root: Keys) -> tuple[Keys, str, list[str]]:
     if family not in READERS:
         text.fail(
             "model_type",
-            f"{family!r} is not known{suggest(family, READERS)}. Nothing is assumed about models "
-            "that are not known; describe it in a YAML file instead",
+            f"{family!r} is not known{suggest(family, READERS, listed=LISTED)}. Nothing is assumed "
+            "about models that are not known; describe it in a YAML file instead",
         )
     if text is root:
         return text, family, []
@@ -104,6 +105,11 @@ def model_name(root: Keys) -> str:
     file = Path(root.file)
     stem = file.resolve().parent.name if file.name == "config.json" else file.stem
     return stem.rpartition("__")[2] or "model"
+
+
+def _place(root: Keys) -> str:
+    """The file and its folder: the way there is the user's own and says nothing to others."""
+    return "/".join(Path(root.file).resolve().parts[-2:])
 
 
 def _in_order(reading: Reading) -> tuple[LayerSpec, ...]:

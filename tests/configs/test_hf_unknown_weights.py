@@ -106,6 +106,15 @@ def test_sizes_of_the_class_are_named(tmp_path: Path) -> None:
     assert model.notes == (expected,)
 
 
+def test_sizes_of_a_tower_that_its_class_gives_are_named(tmp_path: Path) -> None:
+    text = without(LLAMA, "num_key_value_heads")
+    tower = {"model_type": "clip_vision_model", "num_hidden_layers": 24, "patch_size": 14}
+    config = {"model_type": "llava", "text_config": text, "vision_config": tower}
+    notes = read(tmp_path, config).notes
+    expected = "vision_config: hidden_size, image_size, intermediate_size: not in the file"
+    assert any(note.startswith(expected) for note in notes)
+
+
 def test_a_gated_layer_has_no_size_by_rule(tmp_path: Path) -> None:
     orion = LLAMA | {"model_type": "orion"}
     assert read(tmp_path, orion).params_total > 0

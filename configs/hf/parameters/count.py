@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from ...specs import MoESpec
 from ..keys import Keys
 from ..quantization import read_quantization
-from .defaults import class_defaults
+from .defaults import assumed, class_defaults
 from .drafts import prediction_layers
 from .experts import experts_of, with_even_lists
 from .family import Family
@@ -87,19 +87,12 @@ def _counted(root: Keys, text: Keys, name: str, notes: list[str]) -> Parameters:
     quantization = read_quantization(root, text)
     notes += quantization.notes
     counted = _summed(tensors, extra, quantization, text, tied=tied, notes=notes)
-    return replace(counted, notes=(*counted.notes, *_assumed(text)))
+    return replace(counted, notes=(*counted.notes, *assumed(text)))
 
 
 def _sized(text: Keys, name: str) -> Keys:
     """The section with what its class assumes, and sizes that it nests or lists at its top."""
     return FAMILIES[name].sizes(class_defaults(with_even_lists(text), name))
-
-
-def _assumed(text: Keys) -> list[str]:
-    """A note on sizes that are not the file's: transformers takes them too, without a word."""
-    # Draft layers are not in the total.
-    names = ", ".join(name for name in text.assumed if name != "num_nextn_predict_layers")
-    return [f"{names}: not in the file, counted as the model's class assumes"] if names else []
 
 
 def list_tensors(root: Keys, text: Keys, family: str) -> list[Tensors]:

@@ -172,3 +172,16 @@ def test_a_missing_latent_is_not_plain_attention(
     config = CASES["deepseek-vl2-tiny has no latent"][0]["language_config"]
     with pytest.raises(ConfigError, match=reason):
         read(tmp_path, config | change)
+
+
+def test_a_name_with_a_scheme_that_the_file_lacks_is_an_estimate(tmp_path: Path) -> None:
+    folder = tmp_path / "Llama-3.1-8B-Instruct-FP8"
+    folder.mkdir()
+    expected = "Weight bytes are estimated in bf16: the name says fp8, but no scheme is in the file"
+    model = read(folder, LLAMA)
+    assert model.notes[0].startswith(expected)
+    side = {"quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+    (folder / "hf_quant_config.json").write_text(json.dumps(side), encoding="utf-8")
+    found = read(folder, LLAMA)
+    assert (found.notes, found.weight_dtype) == ((), "fp8")
+    assert found.weight_bytes < model.weight_bytes

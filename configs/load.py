@@ -15,6 +15,8 @@ from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec, OverheadSpec
 from .strict import StrictFile, suggest
 
 _SHIPPED = resources.files(__package__ or "jenga_sim.configs")
+_ALL = {"models": "`jenga-sim model list` lists all", "gpus": "Known: {}"}
+"""Where all names are, by folder: GPUs are few."""
 
 
 def model_names() -> tuple[str, ...]:
@@ -139,11 +141,17 @@ def _find(value: str | Path, folder: str, what: str) -> Traversable:
     if isinstance(value, Path):
         return value
     if "/" in value or os.sep in value or value.endswith((".yaml", ".yml")):
-        return Path(value)
+        path = Path(value)
+        if not path.name.endswith((".yaml", ".yml")) and not path.exists():
+            raise ConfigError(
+                f"{value}: there is no such file, and no packaged {what} of this name. "
+                f"{_ALL[folder].format(', '.join(_names(folder)))}"
+            )
+        return path
     names = _names(folder)
     if value not in names:
         raise ConfigError(
-            f"unknown {what} {value!r}{suggest(value, names)}. "
+            f"unknown {what} {value!r}{suggest(value, names, listed=_ALL[folder])}. "
             "A file of your own is given by its path, such as ./mine.yaml"
         )
     return _SHIPPED / folder / f"{value}.yaml"

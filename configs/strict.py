@@ -72,6 +72,8 @@ class StrictFile:
     def _compose(self, source: Traversable) -> yaml.Node | None:
         try:
             text = source.read_text(encoding="utf-8-sig")
+        except FileNotFoundError as error:
+            raise no_such_file(self.name) from error
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.name}: cannot be read as UTF-8 text: {error}") from error
         try:
@@ -119,18 +121,26 @@ class StrictFile:
         self.report(key, text)
 
 
-def suggest(word: str, choices: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return the end of a message about an unknown ``word``: near matches and all choices.
+def suggest(
+    word: str, choices: Iterable[str], *, cutoff: float = 0.65, listed: str = "Known: {}"
+) -> str:
+    """Return the end of a message about an unknown ``word``: near matches, and where all are.
 
     Args:
         word: What the user wrote.
         choices: What it could have been.
         cutoff: How alike, 0 to 1, a choice must be to be called near (``difflib``).
+        listed: The sentence on all choices; ``{}`` stands for them, where they are few.
     """
     known = sorted(choices)
     near = difflib.get_close_matches(word.lower(), known, cutoff=cutoff)
     question = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-    return f"{question} Known: {', '.join(known)}"
+    return f"{question} {listed.format(', '.join(known))}"
+
+
+def no_such_file(file: object) -> ConfigError:
+    """The error of a path at which there is nothing."""
+    return ConfigError(f"{file}: there is no such file")
 
 
 class _Loader(yaml.SafeLoader):

@@ -166,10 +166,9 @@ class ModelCard:
                 {"kind": each.variant, **rank_share(layer, self.deployment.engine.tp).describe()}
                 for each, layer in zip(self.types, first_layers(model), strict=True)
             ],
-            "parameters": {"total": model.params_total, "active": model.params_active},
-            "weights": {"bytes": model.weight_bytes, "dtype": model.weight_dtype},
+            **_size(model),
             "flops": {
-                "linear_per_token": linear_flops(model),
+                "linear_per_token": linear_flops(model) if model.params_total else None,
                 "attention_per_token_at": {
                     str(tokens): attention_flops_at(model, tokens) for tokens in self.lengths
                 },
@@ -179,6 +178,17 @@ class ModelCard:
             "notes": list(model.notes),
             "warnings": list(self.warnings),
         }
+
+
+def _size(model: ModelSpec) -> dict[str, Any]:
+    """For JSON; null where it is not known."""
+    return {
+        "parameters": {"total": model.params_total or None, "active": model.params_active or None},
+        "weights": {
+            "bytes": model.weight_bytes or None,
+            "dtype": model.weight_dtype if model.weight_bytes else None,
+        },
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

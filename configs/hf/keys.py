@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ConfigError
+from ..strict import no_such_file
 
 MAX_FILE_BYTES = 64 << 20
 """Quantisation lists make some files megabytes long; nothing sensible is longer than this."""
@@ -15,8 +16,16 @@ MOST = 10**9
 """Largest whole number that a size may have: beyond it is a slip."""
 
 
-class MissingKeyError(ConfigError):
+class UnknownSizeError(ConfigError):
+    """The file does not say a size that is needed, or says it in a form that is not read."""
+
+
+class MissingKeyError(UnknownSizeError):
     """A key that is needed is not there."""
+
+
+class ListedSizeError(UnknownSizeError):
+    """One size is needed, and the file lists one for each layer."""
 
 
 class Keys:
@@ -33,6 +42,7 @@ class Keys:
         self.path = path
         """Keys that lead here, with dots; empty at the top."""
         self._text = text
+        self._defaults: dict[str, bool] = {}
 
     def __contains__(self, name: str) -> bool:
         return self._data.get(name) is not None
@@ -54,8 +64,13 @@ class Keys:
                 self.missing(*names)
             return default
         value = self._data[name]
+        if name in self._defaults:
+            self._defaults[name] = True
         if isinstance(value, float) and value.is_integer():
             value = int(value)
+        if isinstance(value, list) and value and all(isinstance(each, int) for each in value):
+            text = "lists a size for each layer, and they differ or are not read; one is needed"
+            raise ListedSizeError(self._told(name, text))
         if isinstance(value, bool) or not isinstance(value, int):
             self.fail(name, f"must be a whole number, not {short(value)}")
         if not least <= value <= most:
@@ -151,7 +166,21 @@ class Keys:
     def with_defaults(self, defaults: dict[str, Any]) -> "Keys":
         """The same mapping with values for what is absent: what a model's class assumes."""
         present = {name: value for name, value in self._data.items() if value is not None}
-        return Keys(defaults | present, file=self.file, path=self.path, text=self._text)
+        found = Keys(defaults | present, file=self.file, path=self.path, text=self._text)
+        absent = {name: False for name in defaults if name not in present}
+        found._defaults = {**absent, **self._defaults}
+        return found
+
+    def with_values(self, values: dict[str, Any]) -> "Keys":
+        """The same mapping with other values for some keys."""
+        found = Keys(self._data | values, file=self.file, path=self.path, text=self._text)
+        found._defaults = {n: used for n, used in self._defaults.items() if n not in values}
+        return found
+
+    @property
+    def assumed(self) -> list[str]:
+        """Whole numbers that were asked for and that a default of the model's class answered."""
+        return sorted(name for name, used in self._defaults.items() if used)
 
     def missing(self, name: str, *others: str) -> NoReturn:
         """Raise that none of the names is there."""
@@ -196,6 +225,8 @@ def read_keys(path: Path) -> Keys:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{file}: is larger than {MAX_FILE_BYTES:,} bytes: no config.json")
         text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise no_such_file(file) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{file}: cannot be read as UTF-8 text: {reason}") from error

@@ -42,7 +42,23 @@ def latent(text: Keys, *, packed: bool = False) -> LayerSpec:
 
 def mla(text: Keys) -> Reading:
     """Every layer keeps a latent vector; KV head counts in the file are decoys."""
+    if keeps_heads(text):
+        if text.optional_integer("kv_lora_rank"):
+            text.fail("kv_lora_rank", "is the size of a latent, but other keys say there is none")
+        notes = ["no latent: plain attention, keys and values of all KV heads are kept"]
+        return Reading(blocks=[[attention(text)]] * num_layers(text), notes=notes)
     return Reading(blocks=[[latent(text)]] * num_layers(text), notes=_decoys(text))
+
+
+def keeps_heads(text: Keys) -> bool:
+    """Whether a file of an MLA family says that it has plain attention (DeepSeek-VL2-tiny).
+
+    It says so by ``use_mla``, or by parts of a query's head that are both 0 (vLLM 0.33,
+    ``deepseek_v2.py``). A missing ``kv_lora_rank`` alone says nothing: it may be a slip.
+    """
+    parts = ("qk_nope_head_dim", "qk_rope_head_dim")
+    empty = all(name in text and text.integer(name, least=0) == 0 for name in parts)
+    return not text.flag("use_mla", default=not empty)
 
 
 def minicpm3(text: Keys) -> Reading:

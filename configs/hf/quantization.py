@@ -48,6 +48,10 @@ ALGORITHMS = {
 """Schemes by ``quant_algo`` of ModelOpt."""
 
 
+SCHEMES = ("fp8", "nvfp4", "mxfp4", "fp4", "int4", "int8", "awq", "gptq", "w4a16", "w8a8")
+"""What names of checkpoints say of their weights."""
+
+
 def read_quantization(root: Keys, text: Keys) -> Quantization:
     """What a file says of the dtypes of its weights.
 
@@ -60,7 +64,7 @@ def read_quantization(root: Keys, text: Keys) -> Quantization:
     outer = root.section("quantization_config") or _side_file(root)
     section = outer or text.section("quantization_config") or text.section("compression_config")
     if section is None:
-        return Quantization(dtype=dtype)
+        return Quantization(dtype=dtype, notes=_named_otherwise(root, dtype))
     method = _method(section)
     read = METHODS.get(method)
     if read is None:
@@ -68,6 +72,18 @@ def read_quantization(root: Keys, text: Keys) -> Quantization:
         return Quantization(dtype=dtype, notes=(note,))
     found = replace(read(section, root, text), dtype=dtype)
     return found if outer is not None else replace(found, parts=found.parts - {"vision"})
+
+
+def _named_otherwise(root: Keys, dtype: str) -> tuple[str, ...]:
+    """A note where the checkpoint's name has a scheme and its file has none (NVIDIA's often)."""
+    file = Path(root.file)
+    folder = file.resolve().parent.name if file.name == "config.json" else file.stem
+    words = f"{folder}-{root.text('_name_or_path') or ''}".casefold().split("-")
+    named = next((word for word in words if word in SCHEMES), None)
+    if named is None:
+        return ()
+    why = f"the name says {named}, but no scheme is in the file, and no {SIDE_FILE} beside it"
+    return (f"Weight bytes are estimated in {dtype}: {why}.",)
 
 
 def _side_file(root: Keys) -> Keys | None:

@@ -10,14 +10,15 @@ from ..strict import suggest
 from .drafts import draft_layers
 from .families import READERS
 from .images.read import read_vision
-from .keys import Keys, MissingKeyError, read_keys
+from .keys import Keys, UnknownSizeError, read_keys
 from .kv_dtype import kv_cache_dtype
 from .length import max_model_len
-from .parameters.count import Parameters, count_parameters
+from .parameters.count import Parameters, count_parameters, unknown_parameters
 from .parameters.defaults import class_defaults
 from .reading import HIDDEN_SIZES, Reading
 from .sections import family_of, text_section
 
+LISTED = f"{len(READERS)} families are known: see docs/models.md"
 NESTED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "llama": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
     "mistral": {
@@ -56,7 +57,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
     all_notes = [*notes, *reading.notes, *length_notes, *dtype_notes, *vision_notes, *weights.notes]
     return ModelSpec(
         name=model_name(root),
-        source=f"{root.file} (Hugging Face, {family})",
+        source=f"{_place(root)} (Hugging Face, {family})",
         max_model_len=length,
         num_layers=len(reading.blocks),
         hidden_size=sized.integer(*HIDDEN_SIZES, default=0),
@@ -83,8 +84,8 @@ def language_model(root: Keys) -> tuple[Keys, str, list[str]]:
     if family not in READERS:
         text.fail(
             "model_type",
-            f"{family!r} is not known{suggest(family, READERS)}. Nothing is assumed about models "
-            "that are not known; describe it in a YAML file instead",
+            f"{family!r} is not known{suggest(family, READERS, listed=LISTED)}. Nothing is assumed "
+            "about models that are not known; describe it in a YAML file instead",
         )
     if text is root:
         return text, family, []
@@ -106,6 +107,11 @@ def model_name(root: Keys) -> str:
     return stem.rpartition("__")[2] or "model"
 
 
+def _place(root: Keys) -> str:
+    """The file and its folder: the way there is the user's own and says nothing to others."""
+    return "/".join(Path(root.file).resolve().parts[-2:])
+
+
 def _in_order(reading: Reading) -> tuple[LayerSpec, ...]:
     return tuple(
         replace(layer, block=block)
@@ -115,13 +121,12 @@ def _in_order(reading: Reading) -> tuple[LayerSpec, ...]:
 
 
 def _weights(root: Keys, text: Keys, family: str) -> Parameters:
-    """Parameters and bytes; unknown, with a note, where a size that only they need is missing."""
+    """Parameters and bytes; unknown, with a note, where the file does not say their sizes."""
     try:
         counted = count_parameters(root, text, family)
         return _as_served(counted) if counted.weight_dtype == "fp32" else counted
-    except MissingKeyError as error:
-        note = f"parameters and weights are not known: {error}"
-        return Parameters(total=0, active=0, weight_bytes=0, weight_dtype="bf16", notes=(note,))
+    except UnknownSizeError as error:
+        return unknown_parameters(str(error))
 
 
 def _as_served(weights: Parameters) -> Parameters:

@@ -441,6 +441,32 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "20 full: 2,048; 20 short_conv: 2,048; 20 swa(w8192): 4,096; 20 short_conv: 4,096",
     ),
+    "deepseek-vl2-tiny has no latent": (
+        {
+            "model_type": "deepseek_vl_v2",
+            "language_config": {
+                "model_type": "deepseek_v2",
+                "num_hidden_layers": 12,
+                "hidden_size": 1280,
+                "num_attention_heads": 10,
+                "num_key_value_heads": 10,
+                "use_mla": False,
+                "kv_lora_rank": None,
+                "q_lora_rank": None,
+                "qk_nope_head_dim": 0,
+                "qk_rope_head_dim": 0,
+                "v_head_dim": 0,
+                "intermediate_size": 6848,
+                "first_k_dense_replace": 1,
+                "moe_intermediate_size": 896,
+                "n_routed_experts": 64,
+                "n_shared_experts": 2,
+                "num_experts_per_tok": 6,
+                "vocab_size": 129280,
+            },
+        },
+        "12 full: 5,120",
+    ),
     "deepseek-v2-lite": ({**MLA, "model_type": "deepseek_v2"}, "27 mla: 1,152"),
     "longcat-flash has two sublayers a layer": (
         {

@@ -154,10 +154,23 @@ def test_what_is_no_config_is_refused(text: str, reason: str, tmp_path: Path) ->
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file"):
-        read_hf_config(tmp_path / "config.json")
-    with pytest.raises(ConfigError, match=r"config\.json: cannot be read"):
-        read_hf_config(tmp_path)
+    for path in (tmp_path / "config.json", tmp_path):
+        with pytest.raises(ConfigError, match=r"config\.json: there is no such file"):
+            read_hf_config(path)
+
+
+def test_a_family_that_is_like_no_other_brings_no_hint_and_no_list(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "config.json", json.dumps({**LLAMA, "model_type": "git"}))
+    assert "did you mean" not in message
+    assert "families are known: see docs/models.md" in message
+    assert len(message) < 250
+
+
+def test_the_source_is_the_file_and_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "release" / "config.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**LLAMA, "vocab_size": 9}), encoding="utf-8")
+    assert read_hf_config(path).source == "release/config.json (Hugging Face, llama)"
 
 
 def test_a_folder_stands_for_its_config(tmp_path: Path) -> None:

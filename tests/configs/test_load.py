@@ -266,19 +266,28 @@ def test_deep_nesting_is_refused_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: there is no such file"):
         load_model(tmp_path / "absent.yaml")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"config\.json: there is no such file"):
         load_model(tmp_path)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_model("a\0b.yaml")
 
 
-def test_an_unknown_name_lists_near_and_all_names() -> None:
+@pytest.mark.parametrize("path", ["./nope", "someone/nope-7b"])
+def test_a_path_to_nothing_says_where_names_are(path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_model(path)
+    expected = f"{path}: there is no such file, and no packaged model of this name. "
+    assert str(caught.value) == expected + "`jenga-sim model list` lists all"
+
+
+def test_an_unknown_name_lists_near_names() -> None:
     with pytest.raises(ConfigError, match="unknown model 'Gemma3-27b'") as caught:
         load_model("Gemma3-27b")
     assert "did you mean 'gemma-3-27b'" in str(caught.value)
-    assert all(name in str(caught.value) for name in model_names())
+    assert "`jenga-sim model list` lists all" in str(caught.value)
+    assert len(str(caught.value)) < 250
     with pytest.raises(ConfigError, match="unknown GPU 'h100'; did you mean 'h100-sxm'") as caught:
         load_gpu("h100")
     assert all(name in str(caught.value) for name in gpu_names())

@@ -179,6 +179,22 @@ def test_a_restated_model_has_the_caches_and_parameters_of_the_reference(name: s
         assert (each.conv_state, each.ssm_state) == (kind["conv_state_bytes"], state)
 
 
+QUANTISED = ("fp8", "nvfp4", "mxfp4", "int4", "int8", "awq", "gptq")
+"""What the name of a checkpoint says of its weights; without a word it may have any."""
+DTYPES_OF = {"awq": ("int4",), "gptq": ("int4", "int8")}
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_the_name_of_a_checkpoint_and_its_weights_agree(name: str) -> None:
+    model = load_model(name)
+    words = (model.hf or name).casefold().split("-")
+    for word in QUANTISED:
+        if word in words:
+            assert model.weight_dtype in DTYPES_OF.get(word, (word,))
+    if "bf16" in words:
+        assert model.weight_dtype == "bf16"
+
+
 @pytest.mark.parametrize("name", model_names())
 def test_weights_take_the_bytes_of_their_dtype(name: str) -> None:
     model = load_model(name)

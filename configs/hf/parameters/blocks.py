@@ -135,9 +135,10 @@ class Mlp:
     part: Part = "mlp"
 
     def tensors(self, text: Keys) -> list[Tensors]:
-        """Weights with the inner size of the file; four times the width where it has none."""
+        """Weights with the inner size of the file; without a gate four times the width by class."""
         hidden = hidden_of(text)
-        inner = text.integer(*self.inner, default=4 * hidden)
+        gated = len(self.up) > 1 or any("*" in name for name in self.up)
+        inner = text.integer(*self.inner, default=None if gated else 4 * hidden)
         return self.sized(hidden, inner, bias=on(text, self.bias))
 
     def sized(self, hidden: int, inner: int, *, bias: bool = False) -> list[Tensors]:

@@ -1,14 +1,13 @@
 """The front door: parameters and weight bytes of a model from its config.json."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ...errors import ConfigError
 from ...specs import MoESpec
 from ..keys import Keys
 from ..quantization import read_quantization
-from .defaults import class_defaults
+from .defaults import assumed, class_defaults
 from .drafts import prediction_layers
-from .experts import experts_of
+from .experts import experts_of, with_even_lists
 from .family import Family
 from .layouts import LAYOUTS, Layout, tower_tensors
 from .older import UNSURE
@@ -68,31 +67,32 @@ def count_parameters(root: Keys, text: Keys, family: str) -> Parameters:
     """
     if family in FAMILIES:
         return _counted(root, text, family, [UNSURE[family]] if family in UNSURE else [])
-    shape = _nearest(text)
-    note = f"The weights of family {family!r} are not known: parameters are estimated as if it were"
-    try:
-        return _counted(root, text, shape, [f"{note} {shape!r}."])
-    except ConfigError as error:
-        return _nothing(f"Nothing is estimated of family {family!r}, which is not known: {error}")
+    return unknown_parameters(f"how family {family!r} stores its weights is not known")
 
 
-def _nothing(note: str) -> Parameters:
-    return Parameters(
-        total=0, active=0, weight_bytes=0, weight_dtype="bf16", notes=(note,), estimated=True
-    )
+def unknown_parameters(reason: str) -> Parameters:
+    """No count: a model of another family with the same keys may be many times as large."""
+    note = f"parameters and weights are not known: {reason}"
+    return Parameters(total=0, active=0, weight_bytes=0, weight_dtype="bf16", notes=(note,))
 
 
-def _counted(root: Keys, text: Keys, shape: str, notes: list[str]) -> Parameters:
-    known = FAMILIES[shape]
+def _counted(root: Keys, text: Keys, name: str, notes: list[str]) -> Parameters:
+    known = FAMILIES[name]
     notes = [*notes, *_draft_notes(root)]
-    text = class_defaults(text, shape)
+    text = _sized(text, name)
     tied = _tied(root, text)
     tensors, lost = _tensors(root, text, known, tied=tied)
     notes += lost
-    extra = prediction_layers(text, shape, known)
+    extra = prediction_layers(text, name, known)
     quantization = read_quantization(root, text)
     notes += quantization.notes
-    return _summed(tensors, extra, quantization, text, tied=tied, notes=notes)
+    counted = _summed(tensors, extra, quantization, text, tied=tied, notes=notes)
+    return replace(counted, notes=(*counted.notes, *assumed(text)))
+
+
+def _sized(text: Keys, name: str) -> Keys:
+    """The section with what its class assumes, and sizes that it nests or lists at its top."""
+    return FAMILIES[name].sizes(class_defaults(with_even_lists(text), name))
 
 
 def list_tensors(root: Keys, text: Keys, family: str) -> list[Tensors]:
@@ -103,7 +103,7 @@ def list_tensors(root: Keys, text: Keys, family: str) -> list[Tensors]:
     """
     if family not in FAMILIES:
         raise UnknownParametersError(family)
-    text = class_defaults(text, family)
+    text = _sized(text, family)
     return _tensors(root, text, FAMILIES[family], tied=_tied(root, text))[0]
 
 
@@ -136,13 +136,6 @@ def _draft_notes(root: Keys) -> list[str]:
     if not any(mark in name for name in names for mark in DRAFTS):
         return []
     return [f"{names[0]} is a draft model: its parameters are estimated as those of a plain model."]
-
-
-def _nearest(text: Keys) -> str:
-    """A known family that an unknown one is probably like, by its keys."""
-    if "kv_lora_rank" in text:
-        return "deepseek_v3" if experts_of(text) else "minicpm3"
-    return "qwen3_moe" if experts_of(text) else "llama"
 
 
 def _summed(

@@ -35,8 +35,11 @@ SAME = (
 """Keys that say the same thing: a default of one does not stand beside another in the file."""
 
 
-OWN = ("hidden_size", "num_hidden_layers")
+OWN = ("hidden_size", "num_hidden_layers", "vocab_size")
 """Sizes that a file of a language model alone must give: nothing is guessed of them."""
+
+UNTOLD = ("num_nextn_predict_layers", "num_channels", "in_channels")
+"""Defaults that are not worth a note: draft layers are not in the total, colours are three."""
 
 TABLE = """\
 afmoe: vocab_size=200192 hidden_size=2048 intermediate_size=6144 moe_intermediate_size=1408
@@ -494,6 +497,15 @@ def class_defaults(section: Keys, family: str) -> Keys:
         if name not in given and not any(given.intersection(same) for same in SAME if name in same)
     }
     return section.with_defaults(defaults)
+
+
+def assumed(section: Keys) -> list[str]:
+    """A note on sizes that are not the file's: transformers takes them too, without a word."""
+    names = [name for name in section.assumed if name not in UNTOLD]
+    if not names:
+        return []
+    place = f"{section.path}: " if section.path else ""
+    return [f"{place}{', '.join(names)}: not in the file, counted as the model's class assumes"]
 
 
 def _defaults(family: str) -> dict[str, Any]:

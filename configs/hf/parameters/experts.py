@@ -21,6 +21,21 @@ INNER = ("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
 """Keys for the inner size of a routed expert."""
 
 
+LISTED = ("num_experts", *TOP_K, "moe_intermediate_size", "num_shared_expert")
+"""Sizes of which some files list one for each layer (Hunyuan-A13B)."""
+
+
+def with_even_lists(text: Keys) -> Keys:
+    """The section with one number where a list says the same of every layer."""
+    lists = {name: text.raw(name) for name in LISTED if isinstance(text.raw(name), list)}
+    even = {
+        name: by_layer(text, name, values)[0]
+        for name, values in lists.items()
+        if values and all(value == values[0] for value in values)
+    }
+    return text.with_values(even)
+
+
 def experts_of(text: Keys) -> tuple[int, int] | None:
     """Routed experts and how many of them serve a token; None where all layers are dense."""
     experts = text.optional_integer(*COUNTS)

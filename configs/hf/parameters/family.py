@@ -34,6 +34,7 @@ class Family:
         head: Name of the output head; its place is next to the model.
         head_bias: Whether the head has a bias; such a head is not the embedding again.
         extras: Function that gives what no other family has.
+        sizes: Function that puts sizes at the top which the file keeps in sections of its own.
         prefix: Place of the model in a file of a plain language model.
     """
 
@@ -51,6 +52,7 @@ class Family:
     head_bias: Flag = False
     extras: Build | None = None
     prefix: str = "model"
+    sizes: Callable[[Keys], Keys] = lambda text: text
 
     def body(self, text: Keys) -> list[Tensors]:
         """Weights of the model without its output head; paths begin within the model."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from ..keys import Keys
-from .blocks import by_layer, heads_of, hidden_of, layers_of
+from ..latent import keeps_heads
+from .blocks import Attention, by_layer, heads_of, hidden_of, layers_of
 from .tensors import Flag, Tensors, inside, linear, norm, on, repeated, vector
 
 
@@ -23,7 +24,9 @@ class Latent:
     path: str = "self_attn"
 
     def tensors(self, text: Keys) -> list[Tensors]:
-        """Weights of one layer."""
+        """Weights of one layer; those of plain attention where the file says it has no latent."""
+        if keeps_heads(text):
+            return Attention(path=self.path).tensors(text)
         hidden, heads, bias = hidden_of(text), heads_of(text), on(text, self.bias)
         nope = text.integer("qk_nope_head_dim", least=0)
         rope = text.integer("qk_rope_head_dim", least=0)

@@ -6,7 +6,7 @@ Paths follow the checkpoints, since quantisation rules go by them.
 from dataclasses import dataclass, replace
 
 from ..keys import Keys
-from .defaults import class_defaults
+from .defaults import assumed, class_defaults
 from .projectors import (
     Joint,
     cohere2,
@@ -187,7 +187,7 @@ def tower_tensors(root: Keys, text: Keys, layout: Layout) -> tuple[list[Tensors]
     vision = class_defaults(section or Keys({}, file=root.file, path="vision_config"), kind)
     found = inside(layout.tower, TOWERS[kind](vision))
     found += layout.joint(root, text, vision)
-    return belonging("vision", found), notes
+    return belonging("vision", found), [*notes, *(assumed(vision) if section is not None else [])]
 
 
 def _thinker(root: Keys) -> Keys | None:

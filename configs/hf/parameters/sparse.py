@@ -13,8 +13,10 @@ from .family import Family
 from .latent import Latent, compressed, double_latent, hyper_connections, sparse_latent
 from .tensors import norms, repeated, vector
 from .uneven import (
+    dbrx_sizes,
     dense_inner,
     granite_feeds,
+    hunyuan_sizes,
     llama4_feeds,
     longcat_feeds,
     m3_mixers,
@@ -60,6 +62,21 @@ BAILING = Family(
     embedding="word_embeddings",
 )
 """Ling-2.0 (vLLM 0.33, ``bailing_moe``)."""
+DBRX = Family(
+    mixer=Attention(fused="Wqkv", out="out_proj", path="norm_attn_norm.attn"),
+    experts=Experts(
+        path="ffn",
+        expert=Mlp(path="experts.mlp", up=("w1", "v1"), down="w2", part="experts"),
+        inner=("ffn_hidden_size",),
+        router="router.layer",
+    ),
+    norms=("norm_attn_norm.norm_1", "norm_attn_norm.norm_2"),
+    embedding="wte",
+    final="norm_f",
+    layers="blocks",
+    prefix="transformer",
+    sizes=dbrx_sizes,
+)
 DEEPSEEK = Family(mixer=Latent(), experts=SHARED)
 
 
@@ -130,8 +147,12 @@ SPARSE = {
     ),
     "hunyuan_v1_moe": Family(
         mixer=replace(NORMED, qk_names=("query_layernorm", "key_layernorm")),
-        experts=Experts(router="gate.wg", shared="shared_mlp", shared_times=1),
+        experts=Experts(
+            router="gate.wg", shared="shared_mlp", shared_inner=("shared_intermediate_size",)
+        ),
+        sizes=hunyuan_sizes,
     ),
+    "dbrx": DBRX,
     "granitemoe": Family(mixer=BIASED, feeds=granite_feeds),
     "granitemoeshared": Family(mixer=BIASED, feeds=granite_feeds),
     "afmoe": Family(

@@ -173,3 +173,19 @@ def v4_experts(text: Keys) -> list[Tensors]:
     found = repeated("layers", layers, shared.tensors(text))
     found += repeated("layers", layers[:hashed], [table])
     return [*found, *repeated("layers", layers[hashed:], [correction])]
+
+
+def dbrx_sizes(text: Keys) -> Keys:
+    """DBRX keeps its KV heads and its experts in sections of their own."""
+    attention, feed = text.section("attn_config"), text.section("ffn_config")
+    if attention is None or feed is None:
+        text.missing("attn_config" if attention is None else "ffn_config")
+    names = ("ffn_hidden_size", "moe_num_experts", "moe_top_k")
+    values = {name: feed.integer(name) for name in names}
+    return text.with_values({**values, "num_key_value_heads": attention.integer("kv_n_heads")})
+
+
+def hunyuan_sizes(text: Keys) -> Keys:
+    """The shared expert is as wide as a dense layer, and as often as the file says."""
+    inner = text.integer("intermediate_size") * text.integer("num_shared_expert", default=1)
+    return text.with_values({"shared_intermediate_size": inner})

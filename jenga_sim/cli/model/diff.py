@@ -43,7 +43,7 @@ def command(first: str, second: str, lengths: tuple[int, ...], output_format: st
 
 
 def compare(first: "ModelSpec", second: "ModelSpec", lengths: tuple[int, ...]) -> dict[str, Any]:
-    """Facts, cache types and bytes of both; ``same`` says which of them agree."""
+    """Facts, cache types and bytes of both, None where a file does not say."""
     sides = [_side(model, lengths) for model in (first, second)]
     facts = {key: [sides[0]["facts"][key], sides[1]["facts"][key]] for key in sides[0]["facts"]}
     labels = dict.fromkeys([*sides[0]["caches"], *sides[1]["caches"]])
@@ -70,12 +70,12 @@ def _side(model: "ModelSpec", lengths: tuple[int, ...]) -> dict[str, Any]:
             "num_layers": model.num_layers,
             "shared_layers": len(model.shared_layers),
             "max_model_len": model.max_model_len,
-            "hidden_size": model.hidden_size,
-            "vocab_size": model.vocab_size,
-            "params_total": model.params_total,
-            "params_active": model.params_active,
-            "weight_bytes": model.weight_bytes,
-            "weight_dtype": model.weight_dtype,
+            "hidden_size": model.hidden_size or None,
+            "vocab_size": model.vocab_size or None,
+            "params_total": model.params_total or None,
+            "params_active": model.params_active or None,
+            "weight_bytes": model.weight_bytes or None,
+            "weight_dtype": model.weight_dtype if model.weight_bytes else None,
             "kv_cache_dtype": model.kv_cache_dtype,
         },
         "caches": {label: each.describe() for label, each in labelled(cache_types(model)).items()},

@@ -26,7 +26,7 @@ def _print(console: Console, found: dict[str, Any], style: box.Box) -> None:
         table.add_column(second, justify="right")
     alike: list[str] = []
     for key, (one, other) in found["facts"].items():
-        if one == other:
+        if one == other and one is not None:
             alike.append(key)
         else:
             facts.add_row(key, _value(one), _value(other))
@@ -46,6 +46,8 @@ def _print(console: Console, found: dict[str, Any], style: box.Box) -> None:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return "unknown"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

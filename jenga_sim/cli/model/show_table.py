@@ -18,6 +18,9 @@ MEANING = (
     "without prefix caching."
 )
 
+ESTIMATED = "are estimated"
+"""What notes say of parameters or weights that are not counted exactly, in packaged files too."""
+
 
 def print_card(card: ModelCard) -> None:
     """Print what a model keeps, then what each policy makes of it on the GPUs."""
@@ -69,10 +72,15 @@ def _show(console: Console, table: Table, style: box.Box) -> None:
 
 def _size(card: ModelCard) -> str:
     model = card.model
-    size = f"{model.params_total / 1e9:,.2f} B parameters"
+    size, weights = "unknown parameters", "unknown weights"
+    if model.params_total:
+        size = f"{model.params_total / 1e9:,.2f} B parameters"
     if model.params_active != model.params_total:
         size += f", {model.params_active / 1e9:,.2f} B active"
-    weights = f"{in_bytes(model.weight_bytes)} of {model.weight_dtype} weights"
+    if model.weight_bytes:
+        weights = f"{in_bytes(model.weight_bytes)} of {model.weight_dtype} weights"
+    if any(ESTIMATED in note for note in model.notes):
+        weights += " (estimated)"
     return f"{model.num_layers:,} layers, {size}, {weights}, {model.max_model_len:,} positions"
 
 

@@ -253,6 +253,17 @@ class OverheadSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DraftSpec:
+    """The part of a model that is its draft: its last layers. It runs on the last stage alone."""
+
+    num_layers: int
+    params: int = 0
+    """Parameters, among ``params_total`` of the whole; 0 where they are not counted."""
+    weight_bytes: int = 0
+    """Among ``weight_bytes`` of the whole, all ranks together."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model as the simulator sees it: its caches in layer order, and its size.
 
@@ -278,6 +289,8 @@ class ModelSpec:
     """Caches of the model's own draft layers (MTP): they exist only where it speculates."""
     num_speculative_tokens: int = 0
     """Tokens that a draft proposes per step: states keep as many more columns and copies."""
+    draft: DraftSpec | None = None
+    """Which of ``num_layers`` and of the weights are a draft's; None without one."""
     kv_cache_dtype: str = "bf16"
     """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None

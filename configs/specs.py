@@ -180,8 +180,8 @@ class LayerSpec:
         """Bytes of the convolution's and of the recurrent state on one of ``tp`` ranks.
 
         States are split by heads, rounded up to whole elements. ``ssm_dtype`` replaces the dtype of
-        a recurrent state. Each speculative token adds a column to the convolution (vLLM 0.33,
-        ``model_executor/layers/mamba/mamba_utils.py``).
+        a recurrent state. Each speculative token adds a column to the convolution, Mamba-1's left
+        out (vLLM 0.33, ``model_executor/layers/mamba/mamba_utils.py``).
         """
         conv = self._conv_elements(tp=tp, num_speculative_tokens=num_speculative_tokens)
         ssm = cdiv(self.ssm_elements, tp)
@@ -198,7 +198,13 @@ class LayerSpec:
             # vLLM's extra_groups_for_head_shards: every rank has the groups of its heads.
             groups = max(groups, tp)
         channels = cdiv(self.conv_channels, tp) + cdiv(groups, tp) * self.conv_group_channels
-        return channels * (self.conv_columns + num_speculative_tokens)
+        drafted = 0 if self.is_mamba1 else num_speculative_tokens
+        return channels * (self.conv_columns + drafted)
+
+    @property
+    def is_mamba1(self) -> bool:
+        """Whether it is Mamba-1: Mamba-2 has groups of B and C in its convolution."""
+        return self.kind == "mamba" and not self.conv_groups
 
     def kv_cache_spec(
         self,

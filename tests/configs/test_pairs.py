@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import load_model, model_names
-from jenga_sim.configs.pairs import with_draft, with_mtp
+from jenga_sim.configs.pairs import with_draft, with_mtp, without_draft_model
 from jenga_sim.configs.pipeline import pipeline_stages, stage_layers
 from jenga_sim.configs.specs import DraftSpec, ModelSpec
 
@@ -34,6 +34,28 @@ def test_states_of_the_target_keep_a_column_per_proposed_token() -> None:
     plain, speculative = (model.kv_cache_specs(block_size=16)[0] for model in (target, pair))
     assert speculative.state_bytes - plain.state_bytes == 3 * 8192 * 2
     assert (plain.num_speculative_blocks, speculative.num_speculative_blocks) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("jamba-1.5-mini", 0),
+        ("bamba-9b", 3),
+        ("qwen3-next-80b", 3),
+        ("kimi-linear-48b", 3),
+        ("lfm2.5-vl-1.6b", 3),
+        ("minimax-text-01", 0),
+    ],
+)
+def test_which_convolutions_keep_columns_for_proposed_tokens(name: str, columns: int) -> None:
+    """Those of Mamba-2, GDN, KDA and short convolutions; Mamba-1 has none, lightning no columns."""
+    target = load_model(name)
+    layer = next(each for each in target.layers if each.role == "state")
+    plain, drafted = (layer.state_sizes(num_speculative_tokens=count) for count in (0, 3))
+    assert drafted[0] * (layer.conv_columns or 1) == plain[0] * (layer.conv_columns + columns)
+    assert drafted[1] == plain[1]
+    speculative = without_draft_model(target, 3).kv_cache_specs(block_size=16)
+    assert {spec.num_speculative_blocks for spec in speculative if spec.is_state} == {3}
 
 
 def test_own_draft_layers_are_caches_like_others() -> None:

@@ -148,8 +148,13 @@ class ResolvedEngine:
             block_size=block_size or self.block_size,
             tp=self.tp,
             kv_dtype=model.kv_cache_dtype if follows else config.kv_cache_dtype,
-            ssm_dtype=_SSM_DTYPES.get(config.mamba_ssm_cache_dtype),
+            ssm_dtype=self.ssm_dtype,
         )
+
+    @property
+    def ssm_dtype(self) -> str | None:
+        """What ``--mamba-ssm-cache-dtype`` makes of recurrent states; None leaves the model's."""
+        return _SSM_DTYPES.get(self.config.mamba_ssm_cache_dtype)
 
 
 _SSM_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}

@@ -66,7 +66,7 @@ def model_card(
     )
     return ModelCard(
         model=model,
-        types=cache_types(model),
+        types=cache_types(model, deployment.engine.ssm_dtype),
         lengths=tuple(lengths),
         images=tuple(_image(model, width, height) for width, height in images),
         deployment=deployment,
@@ -117,10 +117,11 @@ def _deploy(
 def _room(model: ModelSpec, gpu: GPUSpec, config: EngineConfig, overhead: int | None) -> float:
     """Requests of 32,768 tokens for which a stage has bytes; less than 0 where nothing is left."""
     try:
-        pool = kv_pool(model, gpu, config.resolve(model, gpu), overhead=overhead).bytes
+        engine = config.resolve(model, gpu)
+        pool = kv_pool(model, gpu, engine, overhead=overhead).bytes
     except ConfigError:
         return -1.0
-    return pool / max(kv_bytes(model, LENGTHS[2]), 1)
+    return pool / max(kv_bytes(model, LENGTHS[2], ssm_dtype=engine.ssm_dtype), 1)
 
 
 def _image(model: ModelSpec, width: int, height: int) -> ImageCard:

@@ -183,6 +183,22 @@ def test_a_line_without_prefix_caching_means_whole_states(jenga: Jenga) -> None:
     assert views[0]["max_concurrency"] < views[1]["max_concurrency"]
 
 
+def test_the_dtype_of_states_counts_everywhere(jenga: Jenga) -> None:
+    options = ("falcon-h1-7b", "--gpu", "h100-sxm", "--at", "1k", "--mamba-ssm-cache-dtype")
+    bf16, fp32, auto = (shown(jenga, *options, name) for name in ("bfloat16", "float32", "auto"))
+    states = [card["types"][-1] for card in (bf16, fp32)]
+    assert [each["ssm_dtype"] for each in states] == ["bf16", "fp32"]
+    assert states[1]["ssm_state"] == 2 * states[0]["ssm_state"]
+    for card in (bf16, fp32):
+        needed = card["deployment"]["policies"][0]["at"]["1024"]["needed_bytes"]
+        assert needed == card["kv_bytes_at"]["1024"]
+    text = jenga("model", "show", *options, "bfloat16").stdout
+    other = jenga("model", "show", *options, "float32").stdout
+    needs = [line for shown in (text, other) for line in shown.splitlines() if "needs" in line]
+    assert needs[0] != needs[1]
+    assert auto["types"] == shown(jenga, *options[:-1])["types"]
+
+
 def test_stages_share_the_layers(jenga: Jenga) -> None:
     line = "-tp 2 -pp 4"
     card = shown(jenga, "llama-3.1-70b", "--vllm-args", line, "--gpu", "h100-sxm")

@@ -122,7 +122,8 @@ def _state(each: CacheType) -> str:
 def _needs(card: ModelCard) -> str:
     dtype = card.deployment.engine.config.kv_cache_dtype
     dtype = card.model.kv_cache_dtype if dtype == "auto" else dtype
-    sizes = {tokens: kv_bytes(card.model, tokens, dtype) for tokens in card.lengths}
+    states = card.deployment.engine.ssm_dtype
+    sizes = {tokens: kv_bytes(card.model, tokens, dtype, states) for tokens in card.lengths}
     each = ", ".join(f"{in_tokens(at)} {in_bytes(size)}" for at, size in sizes.items())
     shared = len(card.model.shared_layers)
     text = f"; {shared} layers share another layer's cache" if shared else ""

@@ -69,7 +69,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         tied_embeddings=weights.tied_embeddings,
         layers=_in_order(reading),
         shared_layers=tuple(sorted(reading.shared.items())),
-        draft_layers=draft_layers(text, reading),
+        draft_layers=draft_layers(text, reading, family),
         kv_cache_dtype=kv_dtype,
         vision=vision,
         notes=tuple(dict.fromkeys(all_notes)),

@@ -9,6 +9,7 @@ import pytest
 from jenga_sim.configs.cache_types import CacheType, cache_types
 from jenga_sim.configs.hf.families import READERS
 from jenga_sim.configs.hf.read import read_hf_config
+from jenga_sim.configs.load import load_model
 from jenga_sim.configs.hf.sections import ARCHITECTURE_FAMILIES, OUTER_FAMILIES
 from jenga_sim.configs.specs import ModelSpec
 from tests.configs.hf_cases import CASES
@@ -79,3 +80,10 @@ def test_every_reader_has_a_case() -> None:
     named |= {OUTER_FAMILIES.get(name, "") for name in named}
     tested = {READERS[name] for name in named if name in READERS}
     assert {name for name, reader in READERS.items() if reader not in tested} == set()
+
+
+def test_the_draft_layer_that_qwen3_next_does_not_name(tmp_path: Path) -> None:
+    """The packaged model and its config.json agree; a file may still say that there is none."""
+    config = CASES["qwen3-next-80b"][0]
+    assert read(tmp_path, config).draft_layers == load_model("qwen3-next-80b").draft_layers
+    assert read(tmp_path, {**config, "num_nextn_predict_layers": 0}).draft_layers == ()

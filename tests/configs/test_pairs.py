@@ -66,6 +66,14 @@ def test_own_draft_layers_are_caches_like_others() -> None:
     assert (pair.num_layers, pair.layers[-1].block) == (62, 61)
 
 
+def test_the_draft_layer_of_qwen3_next_is_a_full_one() -> None:
+    """Its file does not name the layer; vLLM's Qwen3NextMTP has one by default."""
+    target = load_model("qwen3-next-80b")
+    pair = with_mtp(target, 2)
+    assert (pair.layers[-1].variant, pair.num_layers) == ("draft.full", 49)
+    assert growth(pair) - growth(target) == growth(target) // 12
+
+
 def test_a_model_without_draft_layers_says_so() -> None:
     with pytest.raises(ConfigError, match=r"llama-3\.1-8b has no draft layers"):
         with_mtp(load_model("llama-3.1-8b"), 1)

@@ -22,6 +22,7 @@ def model_yaml(model: ModelSpec) -> str:
         **({} if model.hf is None else {"hf": model.hf}),
         "source": model.source,
         "max_model_len": model.max_model_len,
+        **({} if model.max_positions is None else {"max_positions": model.max_positions}),
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size or UNKNOWN,
         "vocab_size": model.vocab_size or UNKNOWN,

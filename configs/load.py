@@ -80,6 +80,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         kv_cache_dtype=model.kv_cache_dtype,
         notes=tuple(model.notes),
         hf=model.hf,
+        max_positions=model.max_positions,
     )
 
 

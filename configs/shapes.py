@@ -258,6 +258,7 @@ class Model(Shape):
     """Name on Hugging Face, by which the model is found too."""
     source: Text
     max_model_len: Tokens
+    max_positions: Tokens | None = None
     num_layers: Layers
     hidden_size: Annotated[Count, MayBeUnknown]
     vocab_size: Annotated[Tokens, MayBeUnknown]

@@ -49,6 +49,10 @@ DTYPE_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "int8": 1.0, "
 """Bytes per element. mxfp4 stores 32 elements of 4 bits with one 8-bit scale: 4.25 bits."""
 
 
+NO_LIMIT = 10**9
+"""Tokens of a model whose config.json limits them nowhere."""
+
+
 def cdiv(a: int, b: int) -> int:
     """Return ``a / b`` rounded up, for integers."""
     return -(-a // b)
@@ -308,6 +312,16 @@ class ModelSpec:
     notes: tuple[str, ...] = field(default=())
     hf: str | None = None
     """Name on Hugging Face."""
+    max_positions: int | None = None
+    """Largest ``--max-model-len`` that vLLM takes, in tokens; None where it is ``max_model_len``.
+
+    More with longrope, whose default is the short length; ``NO_LIMIT`` without any length.
+    """
+
+    @property
+    def positions(self) -> int:
+        """Tokens beyond which vLLM refuses ``--max-model-len``."""
+        return self.max_positions or self.max_model_len
 
     @property
     def has_state(self) -> bool:

@@ -17,6 +17,7 @@ from .caching import caches_prefixes
 from .card import AtLength, Deployment, ImageCard, ModelCard, Pages, PolicyCard
 from .fit import PolicyFit, fit_policy, needed_bytes
 from .pool import RANKS, KVPool, kv_pool, layer_specs
+from .positions import beyond_positions
 from .vllm_view import VLLMView, vllm_view
 
 LENGTHS = (1024, 8192, 32768, 131072)
@@ -111,7 +112,7 @@ def _deploy(
         vllm=view,
         problem=problem,
     )
-    return deployment, _warnings(deployment, groups)
+    return deployment, _warnings(model, deployment, groups)
 
 
 def _room(model: ModelSpec, gpu: GPUSpec, config: EngineConfig, overhead: int | None) -> float:
@@ -200,11 +201,12 @@ def _view(
     return view, None
 
 
-def _warnings(deployment: Deployment, groups: Sequence[PageGroup]) -> list[str]:
+def _warnings(model: ModelSpec, deployment: Deployment, groups: Sequence[PageGroup]) -> list[str]:
     warnings = [] if deployment.problem is None else [deployment.problem]
     if deployment.pool is not None and len(groups) > 1:
         found = large_page_warning(groups, deployment.pool.bytes, {})
         warnings += [f"lcm: {text}" for text in found]
+    warnings += beyond_positions(model, deployment.engine.max_model_len)
     view = deployment.vllm
     if view is None:
         return warnings

@@ -21,6 +21,7 @@ from ..policies.retention import Retention
 from ..traces import Trace, read_jsonl
 from .caching import chosen_retention, hash_warnings
 from .pool import KVPool, kv_pool, layer_specs
+from .positions import beyond_positions
 from .scheduler import SchedulerConfig
 from .scheduler_v0 import WATERMARK, token_budget
 from .startup import vllm_specs
@@ -168,11 +169,7 @@ def _policy_warnings(
             "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
             "are promoted to full attention here"
         )
-    if engine.max_model_len > model.max_model_len:
-        warnings.append(
-            f"max_model_len {engine.max_model_len:,} is beyond the model's {model.max_model_len:,} "
-            "positions; vLLM accepts that only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
-        )
+    warnings += beyond_positions(model, engine.max_model_len)
     longest = longest_request(groups, carving, policy, engine, caches)
     if longest < engine.max_model_len:
         warnings.append(

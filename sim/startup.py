@@ -97,6 +97,7 @@ def startup_of_model(
         kv_cache_layout=kv_cache_layout,
     )
     limits = startup_limits(engine, specs, pool.bytes, enable_prefix_caching)
+    limits = replace(limits, positions=model.positions)
     return _startup(model.name, specs, context, limits, pool, hybrid=hybrid)
 
 

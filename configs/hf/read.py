@@ -12,7 +12,7 @@ from .families import READERS
 from .images.read import read_vision
 from .keys import Keys, MissingKeyError, read_keys
 from .kv_dtype import kv_cache_dtype
-from .length import max_model_len
+from .length import max_model_len, max_positions
 from .parameters.count import Parameters, count_parameters
 from .parameters.defaults import class_defaults
 from .reading import HIDDEN_SIZES, Reading
@@ -58,6 +58,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         name=model_name(root),
         source=f"{root.file} (Hugging Face, {family})",
         max_model_len=length,
+        max_positions=max_positions(text, family),
         num_layers=len(reading.blocks),
         hidden_size=sized.integer(*HIDDEN_SIZES, default=0),
         vocab_size=sized.integer("vocab_size", "padded_vocab_size", default=0),

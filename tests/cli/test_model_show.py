@@ -199,6 +199,16 @@ def test_the_dtype_of_states_counts_everywhere(jenga: Jenga) -> None:
     assert auto["types"] == shown(jenga, *options[:-1])["types"]
 
 
+def test_no_length_beyond_the_positions_is_advised(jenga: Jenga) -> None:
+    options = ("llama-3.1-8b", "--gpu", "h100-sxm", "--tp", "1", "--at", "1k")
+    card = shown(jenga, *options, "--max-model-len", "1000000")
+    assert card["deployment"]["vllm"]["longest_model_len"] == 131_072
+    beyond, refusal = card["warnings"]
+    assert "1,000,000 is beyond the model's 131,072 positions" in beyond
+    assert "lower max_model_len: up to 131,072 fits" in refusal
+    assert shown(jenga, *options)["warnings"] == []
+
+
 def test_stages_share_the_layers(jenga: Jenga) -> None:
     line = "-tp 2 -pp 4"
     card = shown(jenga, "llama-3.1-70b", "--vllm-args", line, "--gpu", "h100-sxm")

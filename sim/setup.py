@@ -216,16 +216,20 @@ def longest_request(
     policy: Policy,
     engine: ResolvedEngine,
     caches: bool,
+    cross: int = 0,
 ) -> int:
-    """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does."""
+    """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does.
+
+    ``cross``: tokens of an encoder beside it.
+    """
     config = scheduler_config(engine, policy.scheduler)
     rules = table_rules(policy.scheduler, config, caches)
 
     def fits(tokens: int) -> bool:
         if not isinstance(carving, LCMCarving):
-            return carving.could_fit([rules.most(group, tokens, 0) for group in groups])
+            return carving.could_fit([rules.most(group, tokens, cross) for group in groups])
         ratios = [small.ratio for small in carving.pages.small]
-        need = most_held(rules, groups, ratios, tokens, 0, caches=caches)
+        need = most_held(rules, groups, ratios, tokens, cross, caches=caches)
         return carving.could_fit(need, config.watermark if policy.scheduler == "v0" else 0.0)
 
     low, high = 0, engine.max_model_len

@@ -21,8 +21,8 @@ class VLLMView:
     """KV cache groups: block tables that every request has."""
     block_size: int
     """Tokens of an attention block; the scheduler's where there is no attention."""
-    hash_block_size: int
-    """Tokens of one prefix hash: the step in which prefixes can hit."""
+    hash_block_size: int | None
+    """Tokens of one prefix hash: the step in which prefixes can hit; None without caching."""
     bytes_per_block: int
     state_padding: float
     """Share of a state's page that is padding, to be as large as an attention page; 0 without."""
@@ -75,7 +75,7 @@ def vllm_view(
     return VLLMView(
         groups=len(groups),
         block_size=max(attention, default=scheduler_block),
-        hash_block_size=hash_block,
+        hash_block_size=hash_block if enable_prefix_caching else None,
         bytes_per_block=block_bytes,
         state_padding=_state_padding(groups, block_bytes),
         num_blocks=num_blocks,

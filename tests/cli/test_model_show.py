@@ -240,6 +240,38 @@ def test_images_are_counted(jenga: Jenga) -> None:
     assert "llama-3.1-8b takes no images" in text
 
 
+def test_images_beside_the_text_take_their_share(jenga: Jenga) -> None:
+    options = ("llama-3.2-11b-vision", "--gpu", "h100-sxm", "--at", "1k", "--policy", "paged")
+    plain, one, two = (
+        shown(jenga, *options, *images)["deployment"]["policies"][0]
+        for images in ((), ("--image", "1120x1120"), ("--image", "1120x1120") * 2)
+    )
+    needed = [each["at"]["1024"]["needed_bytes"] for each in (plain, one, two)]
+    assert [size - needed[0] for size in needed] == [0, 6404 * 32_768, 2 * 6404 * 32_768]
+    held = [each["at"]["1024"]["held_bytes"] for each in (plain, one, two)]
+    assert held[0] < held[1] < held[2]
+    at_once = [each["at"]["1024"]["concurrency"] for each in (plain, one, two)]
+    assert at_once[0] > at_once[1] > at_once[2] > 0
+    assert plain["longest_tokens"] > one["longest_tokens"] > two["longest_tokens"]
+    text = jenga("model", "show", *options, "--image", "1120x1120").stdout
+    assert "each request holds 6,404 tokens of images beside its text" in text
+
+
+def test_images_among_the_text_are_part_of_the_lengths(jenga: Jenga) -> None:
+    options = ("gemma-3-27b", "--gpu", "h100-sxm", "--tp", "2", "--at", "1k")
+    plain, image = (shown(jenga, *options, *more) for more in ((), ("--image", "896x896")))
+    assert plain["deployment"] == image["deployment"]
+    text = jenga("model", "show", *options, "--image", "896x896").stdout
+    assert "the lengths below include their tokens" in text
+
+
+def test_there_are_no_prefix_hashes_without_prefix_caching(jenga: Jenga) -> None:
+    options = ("qwen3-next-80b", "--gpu", "h200-sxm", "--tp", "2")
+    for verb, words in (("show", "prefix hashes of"), ("groups", "prefix hash ")):
+        assert words in jenga("model", verb, *options).stdout
+        assert words not in jenga("model", verb, *options, "--no-enable-prefix-caching").stdout
+
+
 def test_yaml_can_be_read_again(jenga: Jenga, tmp_path: Path) -> None:
     done = jenga("model", "show", str(config(tmp_path)), "--format", "yaml")
     assert (done.returncode, done.stderr) == (0, "")

@@ -61,9 +61,12 @@ class CacheType:
         }
 
 
-def cache_types(model: ModelSpec) -> tuple[CacheType, ...]:
-    """The types of a model's caches, in the order in which its layers first have them."""
-    counts = Counter(_key(layer) for layer in model.layers)
+def cache_types(model: ModelSpec, ssm_dtype: str | None = None) -> tuple[CacheType, ...]:
+    """The types of a model's caches, in the order in which its layers first have them.
+
+    ``ssm_dtype`` replaces the dtype of recurrent states, here and below; None is the model's own.
+    """
+    counts = Counter(_key(layer, ssm_dtype) for layer in model.layers)
     return tuple(CacheType(**dict(key), layers=count) for key, count in counts.items())
 
 
@@ -78,20 +81,24 @@ def labelled(types: Iterable[CacheType]) -> dict[str, CacheType]:
     return found
 
 
-def kv_bytes(model: ModelSpec, tokens: int, kv_dtype: str = "bf16") -> int:
+def kv_bytes(
+    model: ModelSpec, tokens: int, kv_dtype: str = "bf16", ssm_dtype: str | None = None
+) -> int:
     """Bytes that a request of ``tokens`` needs, all ranks together, encoder caches left out."""
-    return sum(each.bytes_at(tokens, kv_dtype) for each in cache_types(model))
+    return sum(each.bytes_at(tokens, kv_dtype) for each in cache_types(model, ssm_dtype))
 
 
-def kv_bytes_at(model: ModelSpec, lengths: Iterable[int]) -> dict[str, int]:
+def kv_bytes_at(
+    model: ModelSpec, lengths: Iterable[int], ssm_dtype: str | None = None
+) -> dict[str, int]:
     """``kv_bytes`` with a bf16 cache for each length, the lengths as text for JSON."""
-    types = cache_types(model)
+    types = cache_types(model, ssm_dtype)
     return {str(tokens): sum(each.bytes_at(tokens) for each in types) for tokens in lengths}
 
 
-def _key(layer: LayerSpec) -> tuple[tuple[str, Any], ...]:
+def _key(layer: LayerSpec, ssm_dtype: str | None) -> tuple[tuple[str, Any], ...]:
     is_state = layer.kind in STATE_KINDS
-    conv, ssm = layer.state_sizes() if is_state else (0, 0)
+    conv, ssm = layer.state_sizes(ssm_dtype=ssm_dtype) if is_state else (0, 0)
     values = {
         "variant": layer.variant,
         "role": layer.role,
@@ -101,6 +108,6 @@ def _key(layer: LayerSpec) -> tuple[tuple[str, Any], ...]:
         "tokens_per_entry": layer.tokens_per_entry,
         "conv_state": conv,
         "ssm_state": ssm,
-        "ssm_dtype": layer.ssm_dtype if is_state else None,
+        "ssm_dtype": ((ssm_dtype if ssm else None) or layer.ssm_dtype) if is_state else None,
     }
     return tuple(values.items())

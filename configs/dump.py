@@ -1,15 +1,15 @@
 """A model as the YAML file that ``load_model`` reads: to keep, to edit, to ship."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import yaml
 
 from .patterns import NO_CACHE, SHARED
+from .shapes import UNKNOWN
 from .specs import STATE_KINDS, LayerSpec, ModelSpec
 
-UNKNOWN = "unknown"
-"""Where a figure must be filled in before the file can be read."""
 LONGEST_PATTERN = 24
 """Layers of a pattern that repetition is looked for in."""
 
@@ -22,6 +22,7 @@ def model_yaml(model: ModelSpec) -> str:
         **({} if model.hf is None else {"hf": model.hf}),
         "source": model.source,
         "max_model_len": model.max_model_len,
+        **({} if model.max_positions is None else {"max_positions": model.max_positions}),
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size or UNKNOWN,
         "vocab_size": model.vocab_size or UNKNOWN,
@@ -44,6 +45,10 @@ def model_yaml(model: ModelSpec) -> str:
     data["layers"] = _runs(_items(model, names))
     if model.draft_layers:
         data["draft_layers"] = _drafts(model, names)
+    if model.num_speculative_tokens:
+        data["num_speculative_tokens"] = model.num_speculative_tokens
+    if model.draft is not None:
+        data["draft"] = asdict(model.draft)
     if model.notes:
         data["notes"] = list(model.notes)
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=98)

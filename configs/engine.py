@@ -154,13 +154,18 @@ class ResolvedEngine:
             block_size=block_size or self.block_size,
             tp=self.tp,
             kv_dtype=model.kv_cache_dtype if follows else config.kv_cache_dtype,
-            ssm_dtype=_SSM_DTYPES.get(config.mamba_ssm_cache_dtype),
+            ssm_dtype=self.ssm_dtype,
         )
         return tuple(self._with_checkpoints(spec) if spec.is_state else spec for spec in specs)
 
     def _with_checkpoints(self, spec: KVCacheSpec) -> KVCacheSpec:
         alignment = checkpoint_alignment(spec.variant, self.generation)
         return replace(spec, checkpoint_alignment=alignment)
+
+    @property
+    def ssm_dtype(self) -> str | None:
+        """What ``--mamba-ssm-cache-dtype`` makes of recurrent states; None leaves the model's."""
+        return _SSM_DTYPES.get(self.config.mamba_ssm_cache_dtype)
 
 
 _SSM_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}

@@ -11,7 +11,7 @@ from .errors import ConfigError
 from .images.spec import VisionSpec, vision_from_mapping
 from .patterns import lay_out, names_of
 from .shapes import GPU, LAYER_SHAPES, Model
-from .specs import GPUSpec, LayerSpec, ModelSpec, MoESpec, OverheadSpec
+from .specs import DraftSpec, GPUSpec, LayerSpec, ModelSpec, MoESpec, OverheadSpec
 from .strict import StrictFile, suggest
 
 _SHIPPED = resources.files(__package__ or "jenga_sim.configs")
@@ -73,6 +73,8 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         layers=layers,
         shared_layers=shared,
         draft_layers=drafts,
+        num_speculative_tokens=model.num_speculative_tokens,
+        draft=None if model.draft is None else DraftSpec(**model.draft.model_dump()),
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
         overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
@@ -80,6 +82,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         kv_cache_dtype=model.kv_cache_dtype,
         notes=tuple(model.notes),
         hf=model.hf,
+        max_positions=model.max_positions,
     )
 
 
@@ -215,11 +218,14 @@ def _check_sizes(file: StrictFile, model: Model) -> None:
     if described != model.num_layers:
         text = f"describes {described} layers, but num_layers is {model.num_layers}; check repeat"
         file.report(("layers",), text)
+    if model.draft is not None and model.draft.num_layers >= model.num_layers:
+        text = f"{model.draft.num_layers} leaves none of num_layers {model.num_layers} to a target"
+        file.report(("draft", "num_layers"), text)
     total, active = model.params.total, model.params.active
-    if active > total:
+    if total and active > total:
         file.report(("params", "active"), f"{active} is more than total {total}; swapped?")
-    bits = 8 * model.weights.bytes / total
-    if not 1 <= bits <= 64:
+    bits = 8 * model.weights.bytes / max(total, 1)
+    if total and model.weights.bytes and not 1 <= bits <= 64:
         text = f"makes {bits:.3g} bits a parameter; check it against params.total"
         file.report(("weights", "bytes"), text)
     if model.moe is not None and model.moe.top_k > model.moe.experts:

@@ -7,7 +7,7 @@ recurrent layer of the target keeps a state for every proposed token.
 from dataclasses import replace
 
 from .errors import ConfigError
-from .specs import LayerSpec, ModelSpec
+from .specs import DraftSpec, LayerSpec, ModelSpec
 
 DRAFT = "draft."
 """Prefix of the variants of a draft's layers, so that results tell them apart."""
@@ -30,6 +30,11 @@ def with_draft(target: ModelSpec, draft: ModelSpec, num_speculative_tokens: int)
         layers=(*target.layers, *layers),
         shared_layers=(*target.shared_layers, *shared),
         num_speculative_tokens=num_speculative_tokens,
+        draft=DraftSpec(
+            num_layers=draft.num_layers,
+            params=draft.params_total,
+            weight_bytes=draft.weight_bytes,
+        ),
         notes=(*target.notes, *(f"draft: {note}" for note in draft.notes)),
     )
 
@@ -46,12 +51,14 @@ def with_mtp(target: ModelSpec, num_speculative_tokens: int) -> ModelSpec:
             f"{target.name} has no draft layers of its own (MTP); give a draft model instead"
         )
     layers = tuple(_as_draft(layer, target.num_layers) for layer in target.draft_layers)
+    count = 1 + max(layer.block for layer in target.draft_layers)
     return replace(
         target,
         name=f"{target.name}+mtp",
-        num_layers=target.num_layers + 1 + max(layer.block for layer in target.draft_layers),
+        num_layers=target.num_layers + count,
         layers=(*target.layers, *layers),
         num_speculative_tokens=num_speculative_tokens,
+        draft=DraftSpec(num_layers=count),
         notes=(*target.notes, "the weights of the draft layers are not counted"),
     )
 

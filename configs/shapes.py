@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from .specs import Kind, LayerSpec
 from .strict import Shape
@@ -18,7 +18,18 @@ Elements = Annotated[int, Field(ge=0, le=10**10)]
 Size = Annotated[int, Field(ge=1, le=10**15)]
 Rate = Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+"""``+`` joins a target and its draft."""
+UNKNOWN = "unknown"
+"""A size that a config.json does not tell: caches do without it, what needs it says so."""
+
+
+def _or_unknown(value: object, read: ValidatorFunctionWrapHandler) -> int:
+    return 0 if value == UNKNOWN else read(value)
+
+
+MayBeUnknown = WrapValidator(_or_unknown)
+"""``unknown`` is 0 in ``ModelSpec``. A wrapper, because errors of a union name all its members."""
 
 
 class LayerShape(Shape):
@@ -206,15 +217,15 @@ class Run(Shape):
 class Params(Shape):
     """Parameters: all of them, and those that one token uses."""
 
-    total: Size
-    active: Size
+    total: Annotated[Size, MayBeUnknown]
+    active: Annotated[Size, MayBeUnknown]
 
 
 class Weights(Shape):
     """The checkpoint as it is served."""
 
     dtype: WeightDtype
-    bytes: Size
+    bytes: Annotated[Size, MayBeUnknown]
 
 
 class MoE(Shape):
@@ -231,6 +242,14 @@ class Overhead(Shape):
     source: Text
 
 
+class Draft(Shape):
+    """The last layers of a file that holds a target with its draft: whose they are."""
+
+    num_layers: Layers
+    params: Annotated[int, Field(ge=0, le=10**15)] = 0
+    weight_bytes: Annotated[int, Field(ge=0, le=10**15)] = 0
+
+
 class Model(Shape):
     """A model file. The entries of ``kinds`` are checked one by one, by ``LAYER_SHAPES``."""
 
@@ -239,9 +258,10 @@ class Model(Shape):
     """Name on Hugging Face, by which the model is found too."""
     source: Text
     max_model_len: Tokens
+    max_positions: Tokens | None = None
     num_layers: Layers
-    hidden_size: Count
-    vocab_size: Tokens
+    hidden_size: Annotated[Count, MayBeUnknown]
+    vocab_size: Annotated[Tokens, MayBeUnknown]
     params: Params
     weights: Weights
     tied_embeddings: bool = False
@@ -253,6 +273,8 @@ class Model(Shape):
     layers: Annotated[list[Run], Field(min_length=1)]
     draft_layers: list[str] = Field(default_factory=list[str])
     """The model's own draft layers (MTP), each as in a pattern; they count in ``kinds`` only."""
+    num_speculative_tokens: Annotated[int, Field(ge=0, le=10**4)] = 0
+    draft: Draft | None = None
     notes: list[Text] = Field(default_factory=list[Text])
 
 

@@ -49,6 +49,10 @@ DTYPE_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "int8": 1.0, "
 """Bytes per element. mxfp4 stores 32 elements of 4 bits with one 8-bit scale: 4.25 bits."""
 
 
+NO_LIMIT = 10**9
+"""Tokens of a model whose config.json limits them nowhere."""
+
+
 def cdiv(a: int, b: int) -> int:
     """Return ``a / b`` rounded up, for integers."""
     return -(-a // b)
@@ -187,8 +191,8 @@ class LayerSpec:
         """Bytes of the convolution's and of the recurrent state on one of ``tp`` ranks.
 
         States are split by heads, rounded up to whole elements. ``ssm_dtype`` replaces the dtype of
-        a recurrent state. Each speculative token adds a column to the convolution (vLLM 0.33,
-        ``model_executor/layers/mamba/mamba_utils.py``).
+        a recurrent state. Each speculative token adds a column to the convolution, Mamba-1's left
+        out (vLLM 0.33, ``model_executor/layers/mamba/mamba_utils.py``).
         """
         conv = self._conv_elements(tp=tp, num_speculative_tokens=num_speculative_tokens)
         ssm = cdiv(self.ssm_elements, tp)
@@ -205,7 +209,13 @@ class LayerSpec:
             # vLLM's extra_groups_for_head_shards: every rank has the groups of its heads.
             groups = max(groups, tp)
         channels = cdiv(self.conv_channels, tp) + cdiv(groups, tp) * self.conv_group_channels
-        return channels * (self.conv_columns + num_speculative_tokens)
+        drafted = 0 if self.is_mamba1 else num_speculative_tokens
+        return channels * (self.conv_columns + drafted)
+
+    @property
+    def is_mamba1(self) -> bool:
+        """Whether it is Mamba-1: Mamba-2 has groups of B and C in its convolution."""
+        return self.kind == "mamba" and not self.conv_groups
 
     def kv_cache_spec(
         self,
@@ -260,6 +270,17 @@ class OverheadSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DraftSpec:
+    """The part of a model that is its draft: its last layers. It runs on the last stage alone."""
+
+    num_layers: int
+    params: int = 0
+    """Parameters, among ``params_total`` of the whole; 0 where they are not counted."""
+    weight_bytes: int = 0
+    """Among ``weight_bytes`` of the whole, all ranks together."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model as the simulator sees it: its caches in layer order, and its size.
 
@@ -285,6 +306,8 @@ class ModelSpec:
     """Caches of the model's own draft layers (MTP): they exist only where it speculates."""
     num_speculative_tokens: int = 0
     """Tokens that a draft proposes per step: states keep as many more columns and copies."""
+    draft: DraftSpec | None = None
+    """Which of ``num_layers`` and of the weights are a draft's; None without one."""
     kv_cache_dtype: str = "bf16"
     """What ``--kv-cache-dtype auto`` is: fp8 where the checkpoint says so."""
     moe: MoESpec | None = None
@@ -296,6 +319,16 @@ class ModelSpec:
     notes: tuple[str, ...] = field(default=())
     hf: str | None = None
     """Name on Hugging Face."""
+    max_positions: int | None = None
+    """Largest ``--max-model-len`` that vLLM takes, in tokens; None where it is ``max_model_len``.
+
+    More with longrope, whose default is the short length; ``NO_LIMIT`` without any length.
+    """
+
+    @property
+    def positions(self) -> int:
+        """Tokens beyond which vLLM refuses ``--max-model-len``."""
+        return self.max_positions or self.max_model_len
 
     @property
     def has_state(self) -> bool:

@@ -4,11 +4,12 @@ import argparse
 import json
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from .errors import ConfigError
+from .vllm_words import model_and_flags
 
 _UNITS = {
     "": 1,
@@ -27,7 +28,28 @@ _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kmgtKMGT]?)")
 _KV_DTYPES = {"fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "fp8_ds_mla": "fp8", "bfloat16": "bf16"}
 """vLLM's spellings of cache dtypes, and ours."""
 
-_START = re.compile(r"^(?:\S+/)?vllm$|^vllm\.entrypoints\.")
+_NOT_MODELLED = frozenset(
+    [
+        "--cpu-offload-gb",
+        "--decode-context-parallel-size",
+        "-dcp",
+        "--disable-sliding-window",
+        "--enable-lora",
+        "--hf-overrides",
+        "--kv-cache-dtype-skip-layers",
+        "--mamba-block-size",
+        "--mamba-cache-dtype",
+        "--mamba-cache-mode",
+        "--offload-backend",
+        "--prefill-context-parallel-size",
+        "-pcp",
+        "--spec-method",
+        "--spec-model",
+        "--spec-tokens",
+        "--use-replayssm",
+    ]
+)
+"""Flags that caches, or the memory left for them, depend on and that are not read here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +67,18 @@ class VLLMArgs:
     speculative: dict[str, Any] | None = None
     """``--speculative-config``: model, method, num_speculative_tokens."""
     quantization: str | None = None
+    not_modelled: tuple[str, ...] = ()
+    """Flags that would change the figures."""
     ignored: tuple[str, ...] = ()
     """Flags that no memory depends on, or that are not known here."""
 
     def notes(self) -> list[str]:
         """What a user should know about what was left out."""
         notes: list[str] = []
+        if self.not_modelled:
+            one = len(self.not_modelled) == 1
+            does = "changes the figures and is" if one else "change the figures and are"
+            notes.append(f"--vllm-args: {', '.join(self.not_modelled)} {does} not modelled")
         if self.ignored:
             notes.append(f"--vllm-args: not used here: {', '.join(self.ignored)}")
         if self.quantization is not None:
@@ -86,7 +114,7 @@ def parse_vllm_args(line: str) -> VLLMArgs:
         words = shlex.split(line.replace("\\\n", " "), comments=True)
     except ValueError as error:
         raise ConfigError(f"--vllm-args: {error}; check the quotes") from error
-    model, flags = _split(words)
+    model, flags = model_and_flags(words)
     known, rest = _parser().parse_known_args(flags)
     values = {name: value for name, value in vars(known).items() if value is not None}
     model = values.pop("model", None) or model
@@ -96,29 +124,14 @@ def parse_vllm_args(line: str) -> VLLMArgs:
         values["kv_cache_dtype"] = _KV_DTYPES.get(given, given)
     if values.get("max_model_len") == -1:
         del values["max_model_len"]
+    unread = [word.partition("=")[0] for word in rest if word.startswith("-")]
     return VLLMArgs(
         model=model,
         settings=values,
-        ignored=tuple(word.partition("=")[0] for word in rest if word.startswith("-")),
+        not_modelled=tuple(flag for flag in unread if flag in _NOT_MODELLED),
+        ignored=tuple(flag for flag in unread if flag not in _NOT_MODELLED),
         **others,
     )
-
-
-def _split(words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The model where it stands by itself, and what follows the program's name."""
-    start = next((i + 1 for i, word in enumerate(words) if _START.match(word)), 0)
-    rest = [_underscores_to_dashes(word) for word in words[start:]]
-    if rest[:1] == ["serve"]:
-        rest = rest[1:]
-    if rest and not rest[0].startswith("-"):
-        return rest[0], rest[1:]
-    return None, rest
-
-
-def _underscores_to_dashes(word: str) -> str:
-    """VLLM takes ``--max_model_len`` for ``--max-model-len``."""
-    name, equals, value = word.partition("=")
-    return name.replace("_", "-") + equals + value if name.startswith("--") else word
 
 
 _NOT_ENGINE = (

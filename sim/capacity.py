@@ -29,6 +29,8 @@ class Limits:
     enable_prefix_caching: bool = True
     mamba_cache_mode: MambaCacheMode = "none"
     """The engine's mode; vLLM's choice is ``align`` with prefix caching and ``none`` without."""
+    positions: int | None = None
+    """The model's: longer ``max_model_len`` are not advised. None where they are not known."""
 
     @property
     def max_in_flight_tokens(self) -> int:
@@ -127,9 +129,15 @@ def check_longest_request(groups: Sequence[LayerGroup], limits: Limits) -> None:
 
 
 def longest_model_len(groups: Sequence[LayerGroup], limits: Limits) -> int:
-    """The largest ``max_model_len`` up to that of ``limits`` that fits the pool; 0 if none does."""
+    """The largest ``max_model_len`` up to that of ``limits`` that fits the pool; 0 if none does.
+
+    Not beyond the model's positions either.
+    """
     available = limits.kv_bytes - bytes_per_block(groups)
-    fits, too_long = 0, limits.max_model_len + 1
+    allowed = limits.max_model_len
+    if limits.positions is not None:
+        allowed = min(allowed, limits.positions)
+    fits, too_long = 0, allowed + 1
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
         if _request_bytes(groups, replace(limits, max_model_len=middle)) <= available:

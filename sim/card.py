@@ -161,7 +161,7 @@ class ModelCard:
             "types": [each.describe() for each in self.types],
             "shared_layers": len(model.shared_layers),
             "shared_with": {str(layer): owner for layer, owner in model.shared_layers},
-            "kv_bytes_at": kv_bytes_at(model, self.lengths),
+            "kv_bytes_at": kv_bytes_at(model, self.lengths, self.deployment.engine.ssm_dtype),
             "per_gpu": [
                 {"kind": each.variant, **rank_share(layer, self.deployment.engine.tp).describe()}
                 for each, layer in zip(self.types, first_layers(model), strict=True)

@@ -82,22 +82,24 @@ class PolicyFit:
             return 0
         return most_requests(self.carving, self.live_pages(tokens, cross))
 
-    def longest(self) -> int | None:
+    def longest(self, cross: int = 0) -> int | None:
         """Tokens of the longest request that an empty pool serves from its prompt on, alone.
 
         Whatever the model's positions allow; None where nothing grows with the length. 0 if none.
         """
-        found = self._longest(endless(self.engine))
+        found = self._longest(endless(self.engine), cross)
         return None if found >= ENDLESS else found
 
     def longest_allowed(self) -> int:
         """The same up to the engine's ``max_model_len``: what a run serves at most."""
         return self._longest(self.engine)
 
-    def _longest(self, engine: ResolvedEngine) -> int:
+    def _longest(self, engine: ResolvedEngine, cross: int = 0) -> int:
         if self.carving is None:
             return 0
-        return longest_request(self.groups, self.carving, self.policy, engine, caches=False)
+        return longest_request(
+            self.groups, self.carving, self.policy, engine, caches=False, cross=cross
+        )
 
     def token_bytes(self) -> float:
         """Bytes that each further token adds in layers that keep all of them, padding included.

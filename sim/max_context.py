@@ -13,6 +13,7 @@ from ..configs.specs import GPUSpec, ModelSpec
 from ..policies.presets import PRESETS, get_policy
 from .fit import PolicyFit, fit_policy
 from .pool import KVPool, kv_pool
+from .positions import beyond_positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class MaxContext:
     engine: ResolvedEngine
     pool: KVPool
     longest: tuple[LongestRequest, ...]
+    warnings: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """For programs: a JSON object."""
@@ -53,6 +55,7 @@ class MaxContext:
             "model_positions": self.model.max_model_len,
             "max_model_len": self.engine.max_model_len,
             "policies": [asdict(each) for each in self.longest],
+            "warnings": list(self.warnings),
         }
 
 
@@ -81,6 +84,7 @@ def max_context(
         engine=resolved,
         pool=pool,
         longest=tuple(_longest(each) for each in fits),
+        warnings=tuple(beyond_positions(model, resolved.max_model_len)),
     )
 
 

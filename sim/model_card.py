@@ -17,6 +17,7 @@ from .caching import caches_prefixes
 from .card import AtLength, Deployment, ImageCard, ModelCard, Pages, PolicyCard
 from .fit import PolicyFit, fit_policy, needed_bytes
 from .pool import RANKS, KVPool, kv_pool
+from .positions import beyond_positions
 from .vllm_view import VLLMView, vllm_view
 
 LENGTHS = (1024, 8192, 32768, 131072)
@@ -41,7 +42,8 @@ def model_card(
 
     Without ``tensor_parallel_size`` the fewest GPUs are taken that leave room for caches. A model
     that does not fit still has a card; what needs a pool is left out. ``images``: width and height
-    in pixels. ``stages``: of a pipeline.
+    in pixels; one request has all of them, and where they stand in a cross-attention cache, what
+    it needs and holds counts them. ``stages``: of a pipeline.
 
     Raises:
         ConfigError: A setting is unknown or impossible, or the model takes no images.
@@ -50,15 +52,17 @@ def model_card(
     caching = given.pop("enable_prefix_caching", None)
     parts = pipeline_stages(model, stages)
     if "tensor_parallel_size" not in given:
-        given["tensor_parallel_size"] = fewest_gpus(parts[0].model, gpu, given)
+        given["tensor_parallel_size"] = fewest_gpus(parts[0].model, gpu, given, overhead)
     config = engine_config(**given)
     stage = min(parts, key=lambda part: _room(part.model, gpu, config, overhead))
+    shown = tuple(_image(model, width, height) for width, height in images)
     deployment, warnings = _deploy(
         stage,
         gpu,
         config.resolve(stage.model, gpu),
         lengths=lengths,
         policies=policies,
+        cross=sum(each.tokens for each in shown if each.where == "cross"),
         overhead=overhead,
         caching=caching is not False,
         hybrid=hybrid,
@@ -66,9 +70,9 @@ def model_card(
     )
     return ModelCard(
         model=model,
-        types=cache_types(model),
+        types=cache_types(model, deployment.engine.ssm_dtype),
         lengths=tuple(lengths),
-        images=tuple(_image(model, width, height) for width, height in images),
+        images=shown,
         deployment=deployment,
         warnings=tuple(warnings),
     )
@@ -81,6 +85,7 @@ def _deploy(
     *,
     lengths: Sequence[int],
     policies: Sequence[str],
+    cross: int,
     overhead: int | None,
     caching: bool,
     hybrid: bool,
@@ -93,7 +98,7 @@ def _deploy(
     cards: tuple[PolicyCard, ...] = ()
     view: VLLMView | None = None
     if pool is not None:
-        cards = tuple(_policy_card(name, model, engine, pool, lengths) for name in policies)
+        cards = tuple(_policy_card(name, model, engine, pool, lengths, cross) for name in policies)
         enabled = caching and caches_prefixes(model)
         view, problem = _view(model, engine, pool, caching=enabled, hybrid=hybrid)
     deployment = Deployment(
@@ -111,16 +116,17 @@ def _deploy(
         vllm=view,
         problem=problem,
     )
-    return deployment, _warnings(deployment, groups)
+    return deployment, _warnings(model, deployment, groups)
 
 
 def _room(model: ModelSpec, gpu: GPUSpec, config: EngineConfig, overhead: int | None) -> float:
     """Requests of 32,768 tokens for which a stage has bytes; less than 0 where nothing is left."""
     try:
-        pool = kv_pool(model, gpu, config.resolve(model, gpu), overhead=overhead).bytes
+        engine = config.resolve(model, gpu)
+        pool = kv_pool(model, gpu, engine, overhead=overhead).bytes
     except ConfigError:
         return -1.0
-    return pool / max(kv_bytes(model, LENGTHS[2]), 1)
+    return pool / max(kv_bytes(model, LENGTHS[2], ssm_dtype=engine.ssm_dtype), 1)
 
 
 def _image(model: ModelSpec, width: int, height: int) -> ImageCard:
@@ -138,13 +144,15 @@ def _image(model: ModelSpec, width: int, height: int) -> ImageCard:
     )
 
 
-def fewest_gpus(model: ModelSpec, gpu: GPUSpec, settings: Mapping[str, Any]) -> int:
+def fewest_gpus(
+    model: ModelSpec, gpu: GPUSpec, settings: Mapping[str, Any], overhead: int | None = None
+) -> int:
     """The smallest tensor-parallel size that leaves a tenth of the memory for caches; else 1."""
     for ranks in RANKS:
         try:
             config = engine_config(**{**settings, "tensor_parallel_size": ranks})
             engine = config.resolve(model, gpu)
-            pool = kv_pool(model, gpu, engine)
+            pool = kv_pool(model, gpu, engine, overhead=overhead)
         except ConfigError:
             continue
         if pool.bytes >= ROOM * gpu.memory_bytes * engine.config.gpu_memory_utilization:
@@ -162,30 +170,33 @@ def _pool(
 
 
 def _policy_card(
-    name: str, model: ModelSpec, engine: ResolvedEngine, pool: KVPool, lengths: Sequence[int]
+    name: str,
+    model: ModelSpec,
+    engine: ResolvedEngine,
+    pool: KVPool,
+    lengths: Sequence[int],
+    cross: int,
 ) -> PolicyCard:
     fit = fit_policy(name, model, engine, pool.bytes)
     if fit.refused is not None:
         return PolicyCard(name=name, at=(), longest=0, refused=fit.refused)
-    longest = fit.longest()
+    longest = fit.longest(cross)
     return PolicyCard(
         name=name,
-        at=tuple(_at(fit, model, engine, tokens, longest) for tokens in lengths),
+        at=tuple(_at(fit, model, tokens, longest, cross) for tokens in lengths),
         longest=longest,
         refused=None,
     )
 
 
-def _at(
-    fit: PolicyFit, model: ModelSpec, engine: ResolvedEngine, tokens: int, longest: int | None
-) -> AtLength:
+def _at(fit: PolicyFit, model: ModelSpec, tokens: int, longest: int | None, cross: int) -> AtLength:
     """Of requests whose prompts the pool cannot compute, none are served at once."""
     served = longest is None or tokens <= longest
     return AtLength(
         tokens=tokens,
-        needed_bytes=needed_bytes(model, tokens, engine),
-        held_bytes=fit.held_bytes(tokens),
-        concurrency=fit.concurrency(tokens) if served else 0,
+        needed_bytes=needed_bytes(model, tokens, fit.engine, cross),
+        held_bytes=fit.held_bytes(tokens, cross),
+        concurrency=fit.concurrency(tokens, cross) if served else 0,
     )
 
 
@@ -199,11 +210,12 @@ def _view(
     return view, None
 
 
-def _warnings(deployment: Deployment, groups: Sequence[PageGroup]) -> list[str]:
+def _warnings(model: ModelSpec, deployment: Deployment, groups: Sequence[PageGroup]) -> list[str]:
     warnings = [] if deployment.problem is None else [deployment.problem]
     if deployment.pool is not None and len(groups) > 1:
         found = large_page_warning(groups, deployment.pool.bytes, {})
         warnings += [f"lcm: {text}" for text in found]
+    warnings += beyond_positions(model, deployment.engine.max_model_len)
     view = deployment.vllm
     if view is None:
         return warnings

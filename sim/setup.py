@@ -21,6 +21,7 @@ from ..policies.retention import Retention
 from ..traces import Trace, read_jsonl
 from .caching import chosen_retention, hash_warnings, vllm_caches
 from .pool import KVPool, kv_pool
+from .positions import beyond_positions
 from .scheduler import SchedulerConfig
 from .scheduler_v0 import WATERMARK, token_budget
 from .vllm_specs import vllm_specs
@@ -168,11 +169,7 @@ def _policy_warnings(
             "vLLM 0.33 refuses --disable-hybrid-kv-cache-manager for this model; only its windows "
             "are promoted to full attention here"
         )
-    if engine.max_model_len > model.max_model_len:
-        warnings.append(
-            f"max_model_len {engine.max_model_len:,} is beyond the model's {model.max_model_len:,} "
-            "positions; vLLM accepts that only with VLLM_ALLOW_LONG_MAX_MODEL_LEN=1"
-        )
+    warnings += beyond_positions(model, engine.max_model_len)
     longest = longest_request(groups, carving, policy, engine, caches)
     if longest < engine.max_model_len:
         warnings.append(
@@ -221,16 +218,20 @@ def longest_request(
     policy: Policy,
     engine: ResolvedEngine,
     caches: bool,
+    cross: int = 0,
 ) -> int:
-    """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does."""
+    """Longest sequence (of text) whose pages fit the empty pool; 0 if not even one token does.
+
+    ``cross``: tokens of an encoder beside it.
+    """
     config = scheduler_config(engine, policy.scheduler)
     rules = table_rules(policy.scheduler, config, caches)
 
     def fits(tokens: int) -> bool:
         if not isinstance(carving, LCMCarving):
-            return carving.could_fit([rules.most(group, tokens, 0) for group in groups])
+            return carving.could_fit([rules.most(group, tokens, cross) for group in groups])
         ratios = [small.ratio for small in carving.pages.small]
-        need = most_held(rules, groups, ratios, tokens, 0, caches=caches)
+        need = most_held(rules, groups, ratios, tokens, cross, caches=caches)
         return carving.could_fit(need, config.watermark if policy.scheduler == "v0" else 0.0)
 
     low, high = 0, engine.max_model_len

@@ -1,7 +1,7 @@
 """vLLM's start-up for a model or a case: its groups, and the figures that it logs about them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ def startup_of_model(
         kv_cache_layout=kv_cache_layout,
     )
     limits = startup_limits(engine, specs, pool.bytes, enable_prefix_caching)
+    limits = replace(limits, positions=model.positions)
     return _startup(model.name, specs, context, limits, pool, hybrid=hybrid)
 
 

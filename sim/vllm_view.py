@@ -1,6 +1,6 @@
 """What vLLM 0.33 will do with a model's caches on a pool: blocks, slots, and whether it starts."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..configs.engine import ResolvedEngine
@@ -22,8 +22,8 @@ class VLLMView:
     """KV cache groups: block tables that every request has."""
     block_size: int
     """Tokens of an attention block; the scheduler's where there is no attention."""
-    hash_block_size: int
-    """Tokens of one prefix hash: the step in which prefixes can hit."""
+    hash_block_size: int | None
+    """Tokens of one prefix hash: the step in which prefixes can hit; None without caching."""
     bytes_per_block: int
     state_padding: float
     """Share of a state's page that is padding, to be as large as an attention page; 0 without."""
@@ -37,7 +37,7 @@ class VLLMView:
     capacity_tokens: int | None
     """``max_concurrency`` x ``max_model_len``: the log's "GPU KV cache size"."""
     longest_model_len: int
-    """The largest ``max_model_len`` up to the given one with which vLLM starts."""
+    """The largest ``max_model_len`` up to the given one and the positions with which it starts."""
     refused: str | None
     """vLLM's words where it does not start with these settings."""
     state_slots: int | None
@@ -67,6 +67,7 @@ def vllm_view(
     context = GroupingContext(block_size=engine.block_size, max_model_len=engine.max_model_len)
     groups = tuple(vllm_layer_groups(specs, context, hybrid=hybrid))
     limits = startup_limits(engine, specs, pool_bytes, enable_prefix_caching)
+    limits = replace(limits, positions=model.positions)
     figures, refused = _capacity(groups, limits)
     scheduler_block, hash_block = block_sizes(groups, limits)
     attention = [group.block_size for group in groups if not group.first.is_state]
@@ -75,7 +76,7 @@ def vllm_view(
     return VLLMView(
         groups=len(groups),
         block_size=max(attention, default=scheduler_block),
-        hash_block_size=hash_block,
+        hash_block_size=hash_block if enable_prefix_caching else None,
         bytes_per_block=block_bytes,
         state_padding=_state_padding(groups, block_bytes),
         num_blocks=num_blocks,

@@ -1,5 +1,6 @@
 """The longest sequence of a model, as vLLM 0.33 derives it from a config.json."""
 
+from ..specs import NO_LIMIT
 from .keys import Keys
 
 LENGTH_KEYS = (
@@ -51,3 +52,12 @@ def max_model_len(text: Keys, family: str) -> tuple[int, list[str]]:
     if kind in UNSCALED or "gemma3" in family or "factor" not in scaling:
         return length, []
     return max(1, int(length * scaling.number("factor"))), []
+
+
+def max_positions(text: Keys, family: str) -> int | None:
+    """Largest length that vLLM lets a user choose; None where it is that of ``max_model_len``."""
+    lengths = [text.integer(name) for name in LENGTH_KEYS if name in text]
+    if not lengths:
+        return None if family in CLASS_LENGTHS else NO_LIMIT
+    length = text.integer("model_max_length", default=min(lengths))
+    return None if length <= max_model_len(text, family)[0] else length

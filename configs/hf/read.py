@@ -12,7 +12,7 @@ from .families import READERS
 from .images.read import read_vision
 from .keys import Keys, UnknownSizeError, read_keys
 from .kv_dtype import kv_cache_dtype
-from .length import max_model_len
+from .length import max_model_len, max_positions
 from .parameters.count import Parameters, count_parameters, unknown_parameters
 from .parameters.defaults import class_defaults
 from .reading import HIDDEN_SIZES, Reading
@@ -59,6 +59,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         name=model_name(root),
         source=f"{_place(root)} (Hugging Face, {family})",
         max_model_len=length,
+        max_positions=max_positions(text, family),
         num_layers=len(reading.blocks),
         hidden_size=sized.integer(*HIDDEN_SIZES, default=0),
         vocab_size=sized.integer("vocab_size", "padded_vocab_size", default=0),
@@ -70,7 +71,7 @@ def read_hf_config(path: str | Path) -> ModelSpec:
         tied_embeddings=weights.tied_embeddings,
         layers=_in_order(reading),
         shared_layers=tuple(sorted(reading.shared.items())),
-        draft_layers=draft_layers(text, reading),
+        draft_layers=draft_layers(text, reading, family),
         kv_cache_dtype=kv_dtype,
         vision=vision,
         notes=tuple(dict.fromkeys(all_notes)),

@@ -33,6 +33,8 @@ def _print(console: Console, found: MaxContext, style: box.Box) -> None:
         if each.refused is not None:
             # Plain text: brackets would be read as mark-up.
             console.print(f"{each.policy} serves nothing: {each.refused}", markup=False)
+    for text in found.warnings:
+        console.print(f"warning: {text}", style="yellow", markup=False)
     console.print(MEANING, style="dim")
 
 

@@ -80,6 +80,17 @@ def test_a_given_pool_and_length_are_named(jenga: Jenga) -> None:
     assert "using the default --gpu h100-sxm" in done.stderr
 
 
+def test_a_length_beyond_the_positions_is_told(jenga: Jenga) -> None:
+    """VLLM refuses it, whatever the pool holds; longrope may go beyond its default length."""
+    call = ("max-context", "--policy", "vllm", "--gpu", "h100-sxm")
+    done = jenga(*call, "--model", "llama-3.1-8b", "--max-model-len", "300000")
+    text = "max_model_len 300,000 is beyond the model's 131,072 positions; vLLM 0.33 refuses it"
+    assert text in " ".join(done.stdout.split())
+    phi = ("--model", "phi-4-mini", "--format", "json", "--max-model-len")
+    found = [figures(jenga(*call, *phi, length))["warnings"] for length in ("131072", "131073")]
+    assert [len(each) for each in found] == [0, 1]
+
+
 def test_a_policy_that_serves_nothing_says_so_among_the_others(jenga: Jenga) -> None:
     call = ("max-context", "--model", "bamba-9b", "--policy", "lcm", "--policy", "ideal")
     done = jenga(*call)

@@ -183,6 +183,32 @@ def test_a_line_without_prefix_caching_means_whole_states(jenga: Jenga) -> None:
     assert views[0]["max_concurrency"] < views[1]["max_concurrency"]
 
 
+def test_the_dtype_of_states_counts_everywhere(jenga: Jenga) -> None:
+    options = ("falcon-h1-7b", "--gpu", "h100-sxm", "--at", "1k", "--mamba-ssm-cache-dtype")
+    bf16, fp32, auto = (shown(jenga, *options, name) for name in ("bfloat16", "float32", "auto"))
+    states = [card["types"][-1] for card in (bf16, fp32)]
+    assert [each["ssm_dtype"] for each in states] == ["bf16", "fp32"]
+    assert states[1]["ssm_state"] == 2 * states[0]["ssm_state"]
+    for card in (bf16, fp32):
+        needed = card["deployment"]["policies"][0]["at"]["1024"]["needed_bytes"]
+        assert needed == card["kv_bytes_at"]["1024"]
+    text = jenga("model", "show", *options, "bfloat16").stdout
+    other = jenga("model", "show", *options, "float32").stdout
+    needs = [line for shown in (text, other) for line in shown.splitlines() if "needs" in line]
+    assert needs[0] != needs[1]
+    assert auto["types"] == shown(jenga, *options[:-1])["types"]
+
+
+def test_no_length_beyond_the_positions_is_advised(jenga: Jenga) -> None:
+    options = ("llama-3.1-8b", "--gpu", "h100-sxm", "--tp", "1", "--at", "1k")
+    card = shown(jenga, *options, "--max-model-len", "1000000")
+    assert card["deployment"]["vllm"]["longest_model_len"] == 131_072
+    beyond, refusal = card["warnings"]
+    assert "1,000,000 is beyond the model's 131,072 positions" in beyond
+    assert "lower max_model_len: up to 131,072 fits" in refusal
+    assert shown(jenga, *options)["warnings"] == []
+
+
 def test_stages_share_the_layers(jenga: Jenga) -> None:
     line = "-tp 2 -pp 4"
     card = shown(jenga, "llama-3.1-70b", "--vllm-args", line, "--gpu", "h100-sxm")
@@ -212,6 +238,38 @@ def test_images_are_counted(jenga: Jenga) -> None:
     assert large["cross_bytes"] == 6404 * 32_768
     text = refused(jenga("model", "show", "llama-3.1-8b", "--image", "10x10"))
     assert "llama-3.1-8b takes no images" in text
+
+
+def test_images_beside_the_text_take_their_share(jenga: Jenga) -> None:
+    options = ("llama-3.2-11b-vision", "--gpu", "h100-sxm", "--at", "1k", "--policy", "paged")
+    plain, one, two = (
+        shown(jenga, *options, *images)["deployment"]["policies"][0]
+        for images in ((), ("--image", "1120x1120"), ("--image", "1120x1120") * 2)
+    )
+    needed = [each["at"]["1024"]["needed_bytes"] for each in (plain, one, two)]
+    assert [size - needed[0] for size in needed] == [0, 6404 * 32_768, 2 * 6404 * 32_768]
+    held = [each["at"]["1024"]["held_bytes"] for each in (plain, one, two)]
+    assert held[0] < held[1] < held[2]
+    at_once = [each["at"]["1024"]["concurrency"] for each in (plain, one, two)]
+    assert at_once[0] > at_once[1] > at_once[2] > 0
+    assert plain["longest_tokens"] > one["longest_tokens"] > two["longest_tokens"]
+    text = jenga("model", "show", *options, "--image", "1120x1120").stdout
+    assert "each request holds 6,404 tokens of images beside its text" in text
+
+
+def test_images_among_the_text_are_part_of_the_lengths(jenga: Jenga) -> None:
+    options = ("gemma-3-27b", "--gpu", "h100-sxm", "--tp", "2", "--at", "1k")
+    plain, image = (shown(jenga, *options, *more) for more in ((), ("--image", "896x896")))
+    assert plain["deployment"] == image["deployment"]
+    text = jenga("model", "show", *options, "--image", "896x896").stdout
+    assert "the lengths below include their tokens" in text
+
+
+def test_there_are_no_prefix_hashes_without_prefix_caching(jenga: Jenga) -> None:
+    options = ("qwen3-next-80b", "--gpu", "h200-sxm", "--tp", "2")
+    for verb, words in (("show", "prefix hashes of"), ("groups", "prefix hash ")):
+        assert words in jenga("model", verb, *options).stdout
+        assert words not in jenga("model", verb, *options, "--no-enable-prefix-caching").stdout
 
 
 def test_yaml_can_be_read_again(jenga: Jenga, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from jenga_sim.configs.cache_types import CacheType, cache_types
 from jenga_sim.configs.hf.families import READERS
 from jenga_sim.configs.hf.read import read_hf_config
 from jenga_sim.configs.hf.sections import ARCHITECTURE_FAMILIES, OUTER_FAMILIES
-from jenga_sim.configs.specs import ModelSpec
+from jenga_sim.configs.load import load_model
+from jenga_sim.configs.specs import NO_LIMIT, ModelSpec
 from tests.configs.hf_cases import CASES
 
 
@@ -79,3 +80,27 @@ def test_every_reader_has_a_case() -> None:
     named |= {OUTER_FAMILIES.get(name, "") for name in named}
     tested = {READERS[name] for name in named if name in READERS}
     assert {name for name, reader in READERS.items() if reader not in tested} == set()
+
+
+def test_positions_are_those_that_vllm_lets_a_user_choose(tmp_path: Path) -> None:
+    """Longrope defaults to its short length; a file without a length limits nothing."""
+    config: dict[str, Any] = {
+        "model_type": "phi3",
+        "num_hidden_layers": 2,
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+    }
+    lengths = {"max_position_embeddings": 131072, "original_max_position_embeddings": 4096}
+    longrope = read(tmp_path, {**config, **lengths, "rope_scaling": {"type": "longrope"}})
+    assert (longrope.max_model_len, longrope.positions) == (4096, 131072)
+    plain = read(tmp_path, {**config, "max_position_embeddings": 8192})
+    assert (plain.max_model_len, plain.max_positions, plain.positions) == (8192, None, 8192)
+    nowhere = read(tmp_path, config)
+    assert (nowhere.max_model_len, nowhere.positions) == (2048, NO_LIMIT)
+
+
+def test_the_draft_layer_that_qwen3_next_does_not_name(tmp_path: Path) -> None:
+    """The packaged model and its config.json agree; a file may still say that there is none."""
+    config = CASES["qwen3-next-80b"][0]
+    assert read(tmp_path, config).draft_layers == load_model("qwen3-next-80b").draft_layers
+    assert read(tmp_path, {**config, "num_nextn_predict_layers": 0}).draft_layers == ()

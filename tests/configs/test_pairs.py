@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import load_model, model_names
-from jenga_sim.configs.pairs import with_draft, with_mtp
+from jenga_sim.configs.pairs import with_draft, with_mtp, without_draft_model
 from jenga_sim.configs.pipeline import pipeline_stages, stage_layers
-from jenga_sim.configs.specs import ModelSpec
+from jenga_sim.configs.specs import DraftSpec, ModelSpec
 
 
 def growth(model: ModelSpec) -> int:
@@ -36,12 +36,42 @@ def test_states_of_the_target_keep_a_column_per_proposed_token() -> None:
     assert (plain.num_speculative_blocks, speculative.num_speculative_blocks) == (0, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("jamba-1.5-mini", 0),
+        ("bamba-9b", 3),
+        ("qwen3-next-80b", 3),
+        ("kimi-linear-48b", 3),
+        ("lfm2.5-vl-1.6b", 3),
+        ("minimax-text-01", 0),
+    ],
+)
+def test_which_convolutions_keep_columns_for_proposed_tokens(name: str, columns: int) -> None:
+    """Those of Mamba-2, GDN, KDA and short convolutions; Mamba-1 has none, lightning no columns."""
+    target = load_model(name)
+    layer = next(each for each in target.layers if each.role == "state")
+    plain, drafted = (layer.state_sizes(num_speculative_tokens=count) for count in (0, 3))
+    assert drafted[0] * (layer.conv_columns or 1) == plain[0] * (layer.conv_columns + columns)
+    assert drafted[1] == plain[1]
+    speculative = without_draft_model(target, 3).kv_cache_specs(block_size=16)
+    assert {spec.num_speculative_blocks for spec in speculative if spec.is_state} == {3}
+
+
 def test_own_draft_layers_are_caches_like_others() -> None:
     target = load_model("deepseek-v3")
     mla = replace(target.layers[-1], block=0)
     pair = with_mtp(replace(target, draft_layers=(mla,)), 1)
     assert growth(pair) - growth(target) == 1152
     assert (pair.num_layers, pair.layers[-1].block) == (62, 61)
+
+
+def test_the_draft_layer_of_qwen3_next_is_a_full_one() -> None:
+    """Its file does not name the layer; vLLM's Qwen3NextMTP has one by default."""
+    target = load_model("qwen3-next-80b")
+    pair = with_mtp(target, 2)
+    assert (pair.layers[-1].variant, pair.num_layers) == ("draft.full", 49)
+    assert growth(pair) - growth(target) == growth(target) // 12
 
 
 def test_a_model_without_draft_layers_says_so() -> None:
@@ -80,6 +110,33 @@ def test_stages_have_every_cache_once(name: str, stages: int) -> None:
     table = model.vocab_size * model.hidden_size * model.weight_bytes / model.params_total
     extra = sum(part.model.weight_bytes for part in parts) - model.weight_bytes
     assert -stages * model.num_layers <= extra <= table + 1
+
+
+def test_a_draft_is_whole_on_the_last_stage() -> None:
+    """VLLM deals out the 36 layers of the target and puts the drafter on the last rank."""
+    target, draft = load_model("qwen3-8b"), load_model("qwen3-8b-dflash")
+    first, last = pipeline_stages(with_draft(target, draft, 2), 2)
+    assert (first.first, first.last, last.first, last.last) == (0, 17, 18, 40)
+    assert (len(first.model.layers), len(last.model.layers)) == (18, 18 + draft.num_layers)
+    alone = pipeline_stages(target, 2)
+    assert first.model.weight_bytes == alone[0].model.weight_bytes
+    assert last.model.weight_bytes == alone[1].model.weight_bytes + draft.weight_bytes
+    assert last.model.params_total == alone[1].model.params_total + draft.params_total
+
+
+def test_own_draft_layers_are_on_the_last_stage_too() -> None:
+    pair = with_mtp(load_model("glm-4.5"), 1)
+    assert (pair.num_layers, pair.draft) == (93, DraftSpec(num_layers=1))
+    parts = pipeline_stages(pair, 2)
+    assert [part.model.num_layers for part in parts] == [46, 47]
+    with pytest.raises(ConfigError, match="93 stages cannot share the 92 layers"):
+        pipeline_stages(pair, 93)
+
+
+def test_stages_of_a_model_of_unknown_size_are_of_unknown_size() -> None:
+    unknown = replace(load_model("llama-3.1-8b"), params_total=0, params_active=0, weight_bytes=0)
+    parts = pipeline_stages(unknown, 2)
+    assert [(part.model.weight_bytes, part.model.num_layers) for part in parts] == [(0, 16)] * 2
 
 
 def test_a_pipeline_cannot_part_a_cache_from_its_reader() -> None:

@@ -43,12 +43,31 @@ def test_a_line_is_read_as_a_shell_and_vllm_would() -> None:
         ("--max-model-len -1", None, {}),
         ("--kv-cache-memory-bytes 20G", None, {"kv_cache_memory_bytes": 20 << 30}),
         ("--enable-prefix-caching # on", None, {"enable_prefix_caching": True}),
+        ("vllm serve --tensor-parallel-size 2 a/b", "a/b", {"tensor_parallel_size": 2}),
+        ("vllm serve --enable-expert-parallel a/b --port 80", "a/b", {}),
+        ("vllm serve --trust_remote_code --port 80 a/b", "a/b", {}),
+        ("vllm serve --no-enable-prefix-caching a/b", "a/b", {"enable_prefix_caching": False}),
+        ("vllm serve --max-model-len -1 --port=80 a/b", "a/b", {}),
+        ("vllm serve a/b --served-model-name c d --seed 1", "a/b", {}),
+        ("vllm serve --served-model-name c d --seed 1", None, {}),
+        ("vllm serve --enforce-eager -tp 2 ./folder", "./folder", {"tensor_parallel_size": 2}),
         ("", None, {}),
     ],
 )
 def test_spellings(line: str, model: str | None, settings: dict[str, object]) -> None:
     read = parse_vllm_args(line)
     assert (read.model, read.settings) == (model, settings)
+
+
+def test_what_changes_the_figures_is_told_apart_from_what_does_not() -> None:
+    read = parse_vllm_args("vllm serve a/b -dcp 2 --cpu-offload-gb=8 --port 80")
+    assert (read.not_modelled, read.ignored) == (("-dcp", "--cpu-offload-gb"), ("--port",))
+    assert read.notes() == [
+        "--vllm-args: -dcp, --cpu-offload-gb change the figures and are not modelled",
+        "--vllm-args: not used here: --port",
+    ]
+    (note,) = parse_vllm_args("--decode-context-parallel-size 2").notes()
+    assert note.endswith("--decode-context-parallel-size changes the figures and is not modelled")
 
 
 def test_switches_beside_the_engine() -> None:

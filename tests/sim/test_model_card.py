@@ -61,6 +61,15 @@ def test_the_fewest_gpus_that_leave_a_tenth_for_caches_are_chosen(name: str, gpu
     assert all(share(ranks) < ROOM for ranks in RANKS[: RANKS.index(gpus)])
 
 
+def test_a_given_overhead_counts_when_the_number_of_gpus_is_chosen() -> None:
+    model = load_model("gemma-3-27b")
+    counts = [
+        model_card(model, H100, overhead=size, policies=()).deployment.engine.tp
+        for size in (None, 40 * GIB)
+    ]
+    assert counts == [1, 2]
+
+
 def test_a_model_that_no_number_of_ranks_holds_is_shown_on_one_gpu_with_the_reason() -> None:
     """Maverick's heads split over 40 ranks at most, whose shares are larger than such a GPU."""
     small = replace(H100, memory_bytes=16 * GIB)

@@ -36,10 +36,12 @@ def _print(console: Console, startup: Startup, style: box.Box) -> None:
         f"{figures.num_blocks:,} blocks of {figures.bytes_per_block:,} bytes "
         f"in {limits.kv_bytes:,} bytes",
     )
+    hashes = f", prefix hash {figures.hash_block_size:,} tokens"
+    if not limits.enable_prefix_caching:
+        hashes = ""
     rows.add_row(
         "block sizes",
-        f"scheduler {figures.scheduler_block_size:,} tokens, "
-        f"prefix hash {figures.hash_block_size:,} tokens",
+        f"scheduler {figures.scheduler_block_size:,} tokens{hashes}",
     )
     rows.add_row("capacity", f"{figures.capacity_tokens:,} tokens")
     rows.add_row(

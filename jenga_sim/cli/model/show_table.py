@@ -44,6 +44,8 @@ def _print(console: Console, card: ModelCard, style: box.Box) -> None:
             f"{in_bytes(each.embedding_bytes)} in the encoder cache",
             markup=False,
         )
+    if card.images:
+        console.print(_counted(card), markup=False)
     console.print()
     console.print(f"On {_gpus(deployment)}", style="bold", markup=False)
     if deployment.pool is not None:
@@ -63,6 +65,14 @@ def _print(console: Console, card: ModelCard, style: box.Box) -> None:
         console.print(f"note: {text}", style="dim", markup=False)
     if deployment.policies:
         console.print(MEANING, style="dim")
+
+
+def _counted(card: ModelCard) -> str:
+    """Where the figures below have the images."""
+    if card.images[0].where != "cross":
+        return "Images are part of the sequence: the lengths below include their tokens."
+    tokens = sum(each.tokens for each in card.images)
+    return f"Below, each request holds {tokens:,} tokens of images beside its text."
 
 
 def _show(console: Console, table: Table, style: box.Box) -> None:
@@ -130,7 +140,8 @@ def _state(each: CacheType) -> str:
 def _needs(card: ModelCard) -> str:
     dtype = card.deployment.engine.config.kv_cache_dtype
     dtype = card.model.kv_cache_dtype if dtype == "auto" else dtype
-    sizes = {tokens: kv_bytes(card.model, tokens, dtype) for tokens in card.lengths}
+    states = card.deployment.engine.ssm_dtype
+    sizes = {tokens: kv_bytes(card.model, tokens, dtype, states) for tokens in card.lengths}
     each = ", ".join(f"{in_tokens(at)} {in_bytes(size)}" for at, size in sizes.items())
     shared = len(card.model.shared_layers)
     text = f"; {shared} layers share another layer's cache" if shared else ""
@@ -218,11 +229,11 @@ def _vllm(deployment: Deployment) -> Table:
     view = deployment.vllm
     if view is None:
         return rows
+    hashes = "" if view.hash_block_size is None else f", prefix hashes of {view.hash_block_size:,}"
     rows.add_row(
         "vLLM 0.33",
         f"{view.groups} KV cache groups, {view.num_blocks:,} blocks of {view.bytes_per_block:,} "
-        f"bytes; attention blocks of {view.block_size:,} tokens, prefix hashes of "
-        f"{view.hash_block_size:,}",
+        f"bytes; attention blocks of {view.block_size:,} tokens{hashes}",
     )
     if view.state_padding:
         rows.add_row("", f"states are padded by {view.state_padding:.2%} of their page")

@@ -90,12 +90,12 @@ def language_model(root: Keys) -> tuple[Keys, str, list[str]]:
         )
     if text is root:
         return text, family, []
-    defaults = dict(NESTED_DEFAULTS.get(family, {}))
+    defaults = NESTED_DEFAULTS.get(family, {})
     filled = [name for name in defaults if name not in text]
     if not filled:
         return text, family, []
     note = f"{', '.join(filled)}: left to the model's class by the file"
-    return text.with_defaults(defaults), family, [note]
+    return text.with_values({name: defaults[name] for name in filled}), family, [note]
 
 
 def model_name(root: Keys) -> str:
@@ -127,7 +127,7 @@ def _weights(root: Keys, text: Keys, family: str) -> Parameters:
         counted = count_parameters(root, text, family)
         return _as_served(counted) if counted.weight_dtype == "fp32" else counted
     except UnknownSizeError as error:
-        return unknown_parameters(str(error))
+        return unknown_parameters(str(error).replace(root.file, _place(root)))
 
 
 def _as_served(weights: Parameters) -> Parameters:

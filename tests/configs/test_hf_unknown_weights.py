@@ -185,3 +185,15 @@ def test_a_name_with_a_scheme_that_the_file_lacks_is_an_estimate(tmp_path: Path)
     found = read(folder, LLAMA)
     assert (found.notes, found.weight_dtype) == ((), "fp8")
     assert found.weight_bytes < model.weight_bytes
+
+
+def test_sizes_of_a_nested_class_are_named_once(tmp_path: Path) -> None:
+    config, _ = CASES["llava leaves the sizes of vicuna to the class"]
+    notes = " ".join(read(tmp_path, config).notes)
+    assert notes.count("num_hidden_layers") == 1
+
+
+def test_a_note_has_no_private_path(tmp_path: Path) -> None:
+    notes = read(tmp_path, without(LLAMA, "vocab_size")).notes
+    assert not any(str(tmp_path) in note for note in notes)
+    assert f"{tmp_path.name}/config.json:" in notes[0]

@@ -52,7 +52,9 @@ def model_card(
     caching = given.pop("enable_prefix_caching", None)
     parts = pipeline_stages(model, stages)
     if "tensor_parallel_size" not in given:
-        given["tensor_parallel_size"] = fewest_gpus(parts[0].model, gpu, given, overhead)
+        # Of the stage that needs the most: the last one has the draft.
+        counts = [fewest_gpus(part.model, gpu, given, overhead) for part in parts]
+        given["tensor_parallel_size"] = max(counts)
     config = engine_config(**given)
     stage = min(parts, key=lambda part: _room(part.model, gpu, config, overhead))
     shown = tuple(_image(model, width, height) for width, height in images)

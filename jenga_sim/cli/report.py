@@ -1,5 +1,6 @@
 """The table of a run on standard output."""
 
+import os
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import click
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from ..sim.metrics import PERCENTILES, quantile_row
 
 PARTS = ("needed", "cached", "dead", "padding", "internal", "external", "reserved", "free")
 PLAIN_WIDTH = 100
+UNLIMITED = 1000
+"""Characters that no table needs."""
 LATENCIES = (("TTFT", "ttft"), ("TPOT", "tpot"), ("ITL", "itl"), ("E2E", "e2el"))
 
 
@@ -22,16 +26,35 @@ def print_result(summary: dict[str, Any]) -> None:
 
 
 def print_tables(draw: Callable[[Console, box.Box], None]) -> None:
-    """Let ``draw`` print: as wide as the terminal, or 100 plain columns where there is none."""
+    """Let ``draw`` print: as wide as the terminal, where there is none as COLUMNS says, or 100."""
     console = Console(highlight=False)
     if console.is_terminal:
         draw(console, box.HEAVY_HEAD)
         return
     # Plain ASCII, which every locale can print and Markdown renders.
     text = StringIO()
-    draw(Console(file=text, highlight=False, width=PLAIN_WIDTH), box.MARKDOWN)
+    draw(Console(file=text, highlight=False, width=_plain_width()), box.MARKDOWN)
     for line in text.getvalue().splitlines():
         click.echo(line.rstrip())
+
+
+def _plain_width() -> int:
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isascii() and given.isdigit() and int(given) else PLAIN_WIDTH
+
+
+def print_table(console: Console, table: Table, style: box.Box) -> None:
+    """Print a table below its title, which may be wider than the table.
+
+    A table of more numbers than the width holds is wider: no figure is cut.
+    """
+    title, table.title, table.box = table.title, None, style
+    if title is not None:
+        console.print(title, style="italic", markup=False)
+    least = Measurement.get(console, console.options.update(width=UNLIMITED), table).minimum
+    if least > console.width:
+        table.width = least
+    console.print(table, crop=False)
 
 
 def _print(console: Console, summary: dict[str, Any], style: box.Box) -> None:
@@ -42,8 +65,7 @@ def _print(console: Console, summary: dict[str, Any], style: box.Box) -> None:
     console.print(title if summary["complete"] else f"{title} (interrupted)", style="bold")
     console.print(_counts(summary))
     for table in (_latencies(summary), _memory(summary)):
-        table.box = style
-        console.print(table)
+        print_table(console, table, style)
     latency = summary["latency_model"]
     console.print(
         f"step times: analytical roofline, about +-{latency['uncertainty_pct']:g} %; "

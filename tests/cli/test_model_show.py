@@ -183,6 +183,31 @@ def test_a_line_without_prefix_caching_means_whole_states(jenga: Jenga) -> None:
     assert views[0]["max_concurrency"] < views[1]["max_concurrency"]
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+@pytest.mark.parametrize("name", ["qwen3-next-80b", "nemotron-h-56b", "deepseek-v4-pro"])
+def test_no_figure_is_cut_in_a_narrow_terminal(
+    jenga: Jenga, monkeypatch: pytest.MonkeyPatch, columns: str, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    options = ("--gpu", "h100-sxm", "--tp", "4", "--policy", "vllm")
+    text = jenga("model", "show", name, *options).stdout
+    lines = text.splitlines()
+    assert "\u2026" not in text
+    if columns == "80" and "v4" not in name:
+        assert "Held by one request (waste)" in lines
+        assert max(map(len, lines[: lines.index("Held by one request (waste)")])) <= 80
+
+
+def test_columns_says_how_wide_plain_output_is(
+    jenga: Jenga, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns, width in (("60", 60), ("150", 150), ("", 100), ("0", 100), ("wide", 100)):
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = jenga(*GEMMA, "--policy", "vllm").stdout.splitlines()
+        text = [line for line in lines if not line.startswith("|")]
+        assert width - 15 < max(map(len, text)) <= width
+
+
 def test_the_dtype_of_states_counts_everywhere(jenga: Jenga) -> None:
     options = ("falcon-h1-7b", "--gpu", "h100-sxm", "--at", "1k", "--mamba-ssm-cache-dtype")
     bf16, fp32, auto = (shown(jenga, *options, name) for name in ("bfloat16", "float32", "auto"))

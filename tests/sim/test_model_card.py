@@ -7,6 +7,7 @@ import pytest
 from jenga_sim.configs.engine import GIB, engine_config
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.load import load_gpu, load_model
+from jenga_sim.configs.pairs import with_draft
 from jenga_sim.sim.model_card import ROOM, fewest_gpus, model_card
 from jenga_sim.sim.pool import RANKS, kv_pool
 
@@ -68,6 +69,15 @@ def test_a_given_overhead_counts_when_the_number_of_gpus_is_chosen() -> None:
         for size in (None, 40 * GIB)
     ]
     assert counts == [1, 2]
+
+
+def test_the_stage_with_the_draft_decides_how_many_gpus_there_are() -> None:
+    """Half of qwen3-32b takes one GPU; with qwen3-30b-a3b beside it the last stage takes two."""
+    target = load_model("qwen3-32b")
+    pair = with_draft(target, load_model("qwen3-30b-a3b"), 2)
+    cards = [model_card(model, H100, policies=(), stages=2) for model in (target, pair)]
+    assert [card.deployment.engine.tp for card in cards] == [1, 2]
+    assert cards[1].deployment.layers == (32, 111)
 
 
 def test_a_model_that_no_number_of_ranks_holds_is_shown_on_one_gpu_with_the_reason() -> None:

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ...configs.cache_types import CacheType, kv_bytes
+from ...configs.specs import LayerSpec
 from ...sim.card import AtLength, Deployment, ModelCard, Pages, PolicyCard, first_layers, rank_share
-from ..report import print_tables
+from ..report import print_table, print_tables
 from .units import in_bytes, in_tokens
 
 MEANING = (
@@ -34,7 +35,7 @@ def _print(console: Console, card: ModelCard, style: box.Box) -> None:
     deployment = card.deployment
     tables = [_types(card)]
     for table in tables:
-        _show(console, table, style)
+        print_table(console, table, style)
     console.print(_needs(card), markup=False)
     for each in card.images:
         where = "cross-attention cache" if each.where == "cross" else "the sequence"
@@ -52,11 +53,11 @@ def _print(console: Console, card: ModelCard, style: box.Box) -> None:
         console.print(f"KV pool: {deployment.pool.explanation}", markup=False)
     if deployment.policies:
         for table in _policies(deployment.policies):
-            _show(console, table, style)
+            print_table(console, table, style)
     for reason, names in _refusals(deployment.policies).items():
         verb = "serves" if len(names) == 1 else "serve"
         console.print(f"{', '.join(names)} {verb} nothing: {reason}", markup=False)
-    _show(console, _pages(deployment.pages), style)
+    print_table(console, _pages(deployment.pages), style)
     console.print(_large_pages(deployment.pages), markup=False)
     console.print(_vllm(deployment))
     for text in card.warnings:
@@ -73,11 +74,6 @@ def _counted(card: ModelCard) -> str:
         return "Images are part of the sequence: the lengths below include their tokens."
     tokens = sum(each.tokens for each in card.images)
     return f"Below, each request holds {tokens:,} tokens of images beside its text."
-
-
-def _show(console: Console, table: Table, style: box.Box) -> None:
-    table.box = style
-    console.print(table)
 
 
 def _size(card: ModelCard) -> str:
@@ -104,26 +100,38 @@ def _gpus(deployment: Deployment) -> str:
 
 
 def _types(card: ModelCard) -> Table:
+    """Columns that say nothing of the model are left out: 80 characters hold the others."""
     tp = card.deployment.engine.tp
+    names = ("kind", "role", "layers", "B/token", "fp8", "window", "state", f"TP {tp}")
+    rows = [
+        _type_row(each, layer, tp)
+        for each, layer in zip(card.types, first_layers(card.model), strict=True)
+    ]
+    kept = [at for at in range(len(names)) if any(row[at] for row in rows)]
     table = Table()
-    for name in ("kind", "role"):
-        table.add_column(name, no_wrap=True)
-    for name in ("layers", "B/token", "fp8", "window", "state", f"TP {tp}"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each, layer in zip(card.types, first_layers(card.model), strict=True):
-        share = rank_share(layer, tp)
-        how = share.how if share.copies == 1 else f"{share.how} x{share.copies}"
-        table.add_row(
-            each.variant,
-            each.role,
-            f"{each.layers:,}",
-            _entry(each, each.bf16_bytes),
-            _entry(each, each.fp8_bytes),
-            f"{each.window:,}" if each.window else "",
-            _state(each),
-            "whole" if tp == 1 else how,
-        )
+    for at in kept:
+        # The last two hold two words, which may stand below each other.
+        words = at >= names.index("state")
+        justify = "right" if at >= names.index("layers") else "left"
+        table.add_column(names[at], justify=justify, no_wrap=not words, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[at] for at in kept))
     return table
+
+
+def _type_row(each: CacheType, layer: LayerSpec, tp: int) -> tuple[str, ...]:
+    share = rank_share(layer, tp)
+    how = share.how if share.copies == 1 else f"{share.how} x{share.copies}"
+    return (
+        each.variant,
+        each.role,
+        f"{each.layers:,}",
+        _entry(each, each.bf16_bytes),
+        _entry(each, each.fp8_bytes),
+        f"{each.window:,}" if each.window else "",
+        _state(each),
+        "whole" if tp == 1 else how,
+    )
 
 
 def _entry(each: CacheType, size: int) -> str:
@@ -174,7 +182,7 @@ def _by_length(
     table = Table(title=title, title_justify="left")
     table.add_column("policy", no_wrap=True)
     for each in policies[0].at if policies else ():
-        table.add_column(in_tokens(each.tokens), justify="right", no_wrap=True)
+        table.add_column(in_tokens(each.tokens), justify="right", overflow="fold")
     if longest:
         table.add_column("longest", justify="right", no_wrap=True)
     for policy in policies:

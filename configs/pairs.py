@@ -19,14 +19,15 @@ def with_draft(target: ModelSpec, draft: ModelSpec, num_speculative_tokens: int)
     layers = tuple(_as_draft(layer, target.num_layers) for layer in draft.layers)
     offset = target.num_layers
     shared = tuple((layer + offset, owner + offset) for layer, owner in draft.shared_layers)
+    known = bool(target.params_total and draft.params_total)
     return replace(
         target,
         name=f"{target.name}+{draft.name}",
         source=f"{target.source}; draft: {draft.source}",
         num_layers=target.num_layers + draft.num_layers,
-        params_total=target.params_total + draft.params_total,
-        params_active=target.params_active + draft.params_active,
-        weight_bytes=target.weight_bytes + draft.weight_bytes,
+        params_total=known * (target.params_total + draft.params_total),
+        params_active=known * (target.params_active + draft.params_active),
+        weight_bytes=known * (target.weight_bytes + draft.weight_bytes),
         layers=(*target.layers, *layers),
         shared_layers=(*target.shared_layers, *shared),
         num_speculative_tokens=num_speculative_tokens,

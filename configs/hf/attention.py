@@ -22,6 +22,8 @@ WINDOWED = (FULL, SLIDING)
 
 def full(text: Keys) -> Reading:
     """Every layer keeps every token. A window in the file is a decoy."""
+    if text.flag("use_cla"):
+        text.fail("use_cla", "layers share caches in a way that is not read here (Hunyuan's CLA)")
     notes: list[str] = []
     if text.optional_integer("sliding_window"):
         notes.append("sliding_window is present, but this family has no windows: ignored")

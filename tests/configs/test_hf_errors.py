@@ -39,6 +39,11 @@ PROBLEMS: dict[str, tuple[Config, str, str]] = {
     "bool": ({**LLAMA, "num_hidden_layers": True}, "num_hidden_layers", "not true"),
     "negative": ({**LLAMA, "num_attention_heads": -1}, "num_attention_heads", "not -1"),
     "absurd": ({**LLAMA, "num_hidden_layers": 10**9}, "num_hidden_layers", "to 2000, not"),
+    "caches shared across layers": (
+        {**LLAMA, "model_type": "hunyuan_v1_moe", "use_cla": True, "cla_share_factor": 2},
+        "use_cla",
+        "layers share caches",
+    ),
     "uneven heads": ({**LLAMA, "num_key_value_heads": 5}, "num_key_value_heads", "evenly"),
     "more KV heads": ({**LLAMA, "num_key_value_heads": 64}, "num_key_value_heads", "evenly"),
     "no head size": ({**LLAMA, "num_attention_heads": 24}, "hidden_size", "head_dim is needed"),

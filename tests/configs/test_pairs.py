@@ -58,6 +58,18 @@ def test_which_convolutions_keep_columns_for_proposed_tokens(name: str, columns:
     assert {spec.num_speculative_blocks for spec in speculative if spec.is_state} == {3}
 
 
+def test_a_pair_of_which_one_is_of_unknown_size_is_of_unknown_size() -> None:
+    """Else the pool would be as large as if that one weighed nothing."""
+    target, draft = load_model("llama-3.1-8b"), load_model("llama-3.1-8b-eagle3")
+    unknown = {"params_total": 0, "params_active": 0, "weight_bytes": 0}
+
+    for pair in (
+        with_draft(replace(target, **unknown), draft, 2),
+        with_draft(target, replace(draft, **unknown), 2),
+    ):
+        assert (pair.params_total, pair.params_active, pair.weight_bytes) == (0, 0, 0)
+
+
 def test_own_draft_layers_are_caches_like_others() -> None:
     target = load_model("deepseek-v3")
     mla = replace(target.layers[-1], block=0)

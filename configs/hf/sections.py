@@ -47,6 +47,7 @@ ARCHITECTURE_FAMILIES = {
     "DeepseekV32ForCausalLM": "deepseek_v32",
     "DeepseekV4ForCausalLM": "deepseek_v4",
     "GlmMoeDsaForCausalLM": "glm_moe_dsa",
+    "Grok1ForCausalLM": "grok-1",
     "LlamaForCausalLM": "llama",
     "MistralForCausalLM": "mistral",
     "Qwen2ForCausalLM": "qwen2",
@@ -56,8 +57,8 @@ ARCHITECTURE_FAMILIES = {
 }
 """Family by the first of ``architectures``, where ``model_type`` is absent or a placeholder."""
 
-PLACEHOLDERS = frozenset({"deepseek_ref"})
-"""Values of ``model_type`` that name nothing."""
+PLACEHOLDERS = frozenset({"deepseek_ref", "git"})
+"""Values of ``model_type`` that name nothing; ``git`` is what Grok-2's file has."""
 
 
 def text_section(root: Keys) -> Keys:

@@ -130,6 +130,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {**LLAMA, "model_type": "qwen3", "hidden_size": 1024, "head_dim": 128},
         "32 full: 4,096",
     ),
+    "a model_type that names nothing": (
+        {**LLAMA, "model_type": "git", "architectures": ["Grok1ForCausalLM"], "head_dim": 128},
+        "32 full: 4,096",
+    ),
     "head_dim 0 is absent": ({**LLAMA, "head_dim": 0}, "32 full: 4,096"),
     "chatglm": (
         {

@@ -240,7 +240,7 @@ def _vllm(deployment: Deployment) -> Table:
     hashes = "" if view.hash_block_size is None else f", prefix hashes of {view.hash_block_size:,}"
     rows.add_row(
         "vLLM 0.33",
-        f"{view.groups} KV cache groups, {view.num_blocks:,} blocks of {view.bytes_per_block:,} "
+        f"{view.groups} KV cache group{'s' * (view.groups > 1)}, {view.num_blocks:,} blocks of {view.bytes_per_block:,} "
         f"bytes; attention blocks of {view.block_size:,} tokens{hashes}",
     )
     if view.state_padding:

@@ -237,11 +237,11 @@ def _vllm(deployment: Deployment) -> Table:
     view = deployment.vllm
     if view is None:
         return rows
+    groups = f"{view.groups} KV cache group{'s' * (view.groups > 1)}"
     hashes = "" if view.hash_block_size is None else f", prefix hashes of {view.hash_block_size:,}"
     rows.add_row(
         "vLLM 0.33",
-        f"{view.groups} KV cache group{'s' * (view.groups > 1)}, {view.num_blocks:,} blocks of {view.bytes_per_block:,} "
-        f"bytes; attention blocks of {view.block_size:,} tokens{hashes}",
+        f"{groups}, {view.num_blocks:,} blocks of {view.bytes_per_block:,} bytes; attention blocks of {view.block_size:,} tokens{hashes}",
     )
     if view.state_padding:
         rows.add_row("", f"states are padded by {view.state_padding:.2%} of their page")

@@ -241,7 +241,8 @@ def _vllm(deployment: Deployment) -> Table:
     hashes = "" if view.hash_block_size is None else f", prefix hashes of {view.hash_block_size:,}"
     rows.add_row(
         "vLLM 0.33",
-        f"{groups}, {view.num_blocks:,} blocks of {view.bytes_per_block:,} bytes; attention blocks of {view.block_size:,} tokens{hashes}",
+        f"{groups}, {view.num_blocks:,} blocks of {view.bytes_per_block:,} bytes; "
+        f"attention blocks of {view.block_size:,} tokens{hashes}",
     )
     if view.state_padding:
         rows.add_row("", f"states are padded by {view.state_padding:.2%} of their page")

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeGuard
 
 from .errors import ConfigError
-from .kernels import checkpoint_alignment, mla_block_size
+from .kernels import checkpoint_alignment, mla_block_size, sparse_mla_dtype
 from .specs import GPUSpec, KVCacheSpec, ModelSpec, cdiv
 
 GIB = 1 << 30
@@ -150,10 +150,14 @@ class ResolvedEngine:
         """The caches of ``model`` on one rank under these settings; ``block_size`` unless given."""
         config = self.config
         follows = config.kv_cache_dtype == "auto"
+        kv_dtype = model.kv_cache_dtype if follows else config.kv_cache_dtype
+        if is_sparse(model):
+            kv_dtype, packed = sparse_mla_dtype(self.generation, kv_dtype, auto=follows)
+            model = model if packed else _unpacked(model)
         specs = model.kv_cache_specs(
             block_size=block_size or self.block_size,
             tp=self.tp,
-            kv_dtype=model.kv_cache_dtype if follows else config.kv_cache_dtype,
+            kv_dtype=kv_dtype,
             ssm_dtype=self.ssm_dtype,
         )
         return tuple(self._with_checkpoints(spec) if spec.is_state else spec for spec in specs)
@@ -230,8 +234,17 @@ def _default_block_size(model: ModelSpec, gpu: GPUSpec, *, fp8: bool) -> int:
         return cdiv(256, entry) * entry
     if not model.has_mla:
         return 16
-    sparse = any(layer.kind == "indexer" for layer in model.layers)
-    return mla_block_size(gpu.generation, fp8=fp8, sparse=sparse)
+    return mla_block_size(gpu.generation, fp8=fp8, sparse=is_sparse(model))
+
+
+def is_sparse(model: ModelSpec) -> bool:
+    """Whether an indexer chooses the latents that are read (DeepSeek-V3.2, not V4's entries)."""
+    return model.tokens_per_entry == 1 and any(layer.kind == "indexer" for layer in model.layers)
+
+
+def _unpacked(model: ModelSpec) -> ModelSpec:
+    layers = tuple(replace(layer, fp8_entry_bytes=0) for layer in model.layers)
+    return replace(model, layers=layers)
 
 
 def _check_entries(block_size: int, model: ModelSpec) -> None:

@@ -19,7 +19,9 @@ def speculating(target: ModelSpec, config: dict[str, Any]) -> ModelSpec:
     Raises:
         ConfigError: A key is missing or of the wrong type, or the draft is not known.
     """
-    count = config.get("num_speculative_tokens")
+    if "num_speculative_tokens" not in config:
+        _fail("num_speculative_tokens", "is missing; give the tokens that are proposed a step")
+    count = config["num_speculative_tokens"]
     if isinstance(count, bool) or not isinstance(count, int):
         _fail("num_speculative_tokens", f"must be a whole number, not {count!r}")
     method = config.get("method")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from .errors import ConfigError
-from .vllm_words import model_and_flags
+from .vllm_words import command_words, model_and_flags
 
 _UNITS = {
     "": 1,
@@ -30,6 +30,7 @@ _KV_DTYPES = {"fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "fp8_ds_mla": "fp8", "bfloat
 
 _NOT_MODELLED = frozenset(
     [
+        "--config",
         "--cpu-offload-gb",
         "--decode-context-parallel-size",
         "-dcp",
@@ -112,9 +113,11 @@ def parse_vllm_args(line: str) -> VLLMArgs:
     """
     try:
         words = shlex.split(line.replace("\\\n", " "), comments=True)
+        if words[:1] in (["bash"], ["sh"]) and len(words) > 2:
+            words = shlex.split(words[2], comments=True)
     except ValueError as error:
         raise ConfigError(f"--vllm-args: {error}; check the quotes") from error
-    model, flags = model_and_flags(words)
+    model, flags = model_and_flags(command_words(words))
     known, rest = _parser().parse_known_args(flags)
     values = {name: value for name, value in vars(known).items() if value is not None}
     model = values.pop("model", None) or model
@@ -128,10 +131,14 @@ def parse_vllm_args(line: str) -> VLLMArgs:
     return VLLMArgs(
         model=model,
         settings=values,
-        not_modelled=tuple(flag for flag in unread if flag in _NOT_MODELLED),
-        ignored=tuple(flag for flag in unread if flag not in _NOT_MODELLED),
+        not_modelled=tuple(flag for flag in unread if _matters(flag)),
+        ignored=tuple(flag for flag in unread if not _matters(flag)),
         **others,
     )
+
+
+def _matters(flag: str) -> bool:
+    return flag in _NOT_MODELLED or flag.startswith(("--speculative-config.", "--hf-overrides."))
 
 
 _NOT_ENGINE = (
@@ -162,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--max-num-batched-tokens",): ("max_num_batched_tokens", whole),
         ("--block-size",): ("block_size", whole),
         ("--gpu-memory-utilization",): ("gpu_memory_utilization", float),
-        ("--kv-cache-memory-bytes",): ("kv_cache_memory_bytes", whole),
+        ("--kv-cache-memory-bytes", "--kv-cache-memory"): ("kv_cache_memory_bytes", whole),
         ("--num-gpu-blocks-override",): ("num_gpu_blocks_override", whole),
         ("--kv-cache-dtype",): ("kv_cache_dtype", str),
         ("--mamba-ssm-cache-dtype",): ("mamba_ssm_cache_dtype", str),
@@ -177,11 +184,18 @@ def _parser() -> argparse.ArgumentParser:
         "--async-scheduling": "async_scheduling",
     }.items():
         parser.add_argument(name, dest=target, action=argparse.BooleanOptionalAction)
+        # vLLM pairs --enable-x with --disable-x, and hides --no-enable-x.
+        off = name.replace("--enable-", "--disable-")
+        if off != name:
+            parser.add_argument(off, dest=target, action="store_const", const=False)
     for name, target in {
         "--disable-hybrid-kv-cache-manager": "no_hybrid",
         "--enable-expert-parallel": "expert_parallel",
     }.items():
         parser.add_argument(name, dest=target, action="store_true", default=None)
+    parser.add_argument(
+        "--enable-hybrid-kv-cache-manager", dest="no_hybrid", action="store_const", const=False
+    )
     return parser
 
 

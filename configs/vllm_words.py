@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 _START = re.compile(r"^(?:\S+/)?vllm$|^vllm\.entrypoints\.")
 
+_IMAGE = re.compile(r"^(?:\S+/)?vllm-openai(?:[:@]\S+)?$")
+"""An image whose entry point is ``vllm serve``, or was the API server's module."""
+
 _SWITCH = re.compile(r"--(?:enable|disable|no)-.+")
 """Flags that take no value by their names."""
 
@@ -75,14 +78,35 @@ def model_and_flags(words: Sequence[str]) -> tuple[str | None, list[str]]:
 
     A flag that is not known here takes one value, as most do.
     """
-    start = next((i + 1 for i, word in enumerate(words) if _START.match(word)), 0)
-    rest = [_underscores_to_dashes(word) for word in words[start:]]
-    if rest[:1] == ["serve"]:
-        rest = rest[1:]
+    rest = [_underscores_to_dashes(word) for word in words]
     place = _first_alone(rest)
     if place is None:
         return None, rest
     return rest[place], rest[:place] + rest[place + 1 :]
+
+
+def command_words(words: Sequence[str]) -> list[str]:
+    """What stands behind ``vllm serve``, an API server's module or a container's image.
+
+    Up to the end of the command: what another one says is none of vLLM's.
+    """
+    start = _after(words, _IMAGE) or _after(words, _START)
+    rest = list(words[start:])
+    if start and _after(rest[:2], _START):
+        rest = rest[_after(rest[:2], _START) :]
+    if rest[:1] == ["serve"]:
+        rest = rest[1:]
+    for at, word in enumerate(rest):
+        if word in (";", "&&", "||", "|", "&"):
+            return rest[:at]
+        if word.endswith(";"):
+            return [*rest[:at], word.removesuffix(";")]
+    return rest
+
+
+def _after(words: Sequence[str], pattern: re.Pattern[str]) -> int:
+    """The place behind the first word that matches; 0 if none does."""
+    return next((at + 1 for at, word in enumerate(words) if pattern.match(word)), 0)
 
 
 def _first_alone(words: Sequence[str]) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...configs.errors import ConfigError
+from ...configs.pairs import DRAFT
 from ...configs.specs import KVCacheSpec, cdiv
 from ..base import GroupingContext, KVCacheLayout, PageGroup
 from .contents import contents_of
@@ -68,12 +69,14 @@ def align_hybrid_block_size(specs: Sequence[KVCacheSpec], block_size: int) -> li
     ``vllm/platforms/interface.py``, ``_align_hybrid_block_size``: a multiple of the kernel's block
     (``block_size`` here; at least 128 with MLA), and of the tokens at which prefills can export
     states in mode ``align`` (``get_mamba_prefill_checkpoint_alignment``). Models without
-    states are returned unchanged, as are layers with blocks of their own.
+    states are returned unchanged, as are layers with blocks of their own. A draft's layers take
+    the target's block; ``_unify_page_size`` pads states to their pages where those are larger.
     """
     state_page = max((spec.state_bytes for spec in specs if spec.is_state), default=0)
     attention = [spec for spec in specs if not spec.is_state and spec.block_size == block_size]
     # vLLM takes the page of one token as if an entry stood for no more.
-    per_token = max((spec.entry_bytes for spec in attention), default=0)
+    target = [spec for spec in attention if not spec.variant.startswith(DRAFT)]
+    per_token = max((spec.entry_bytes for spec in target or attention), default=0)
     if state_page == 0 or per_token == 0:
         return list(specs)
     align = max(block_size, 128 if any(spec.kind == "mla" for spec in specs) else 16)

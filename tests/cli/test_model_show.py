@@ -321,7 +321,7 @@ def test_yaml_can_be_read_again(jenga: Jenga, tmp_path: Path) -> None:
         (("model", "show", "gemma-3-27b", "--speculative-config", "x"), "no JSON"),
         (
             ("model", "show", "gemma-3-27b", "--speculative-config", "{}"),
-            "num_speculative_tokens: must be a whole number",
+            "num_speculative_tokens: is missing",
         ),
         (("model", "list", "nothing-like-it"), "no packaged model has 'nothing-like-it'"),
         (("model", "diff", "gemma-3-27b"), "Missing argument"),

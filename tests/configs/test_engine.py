@@ -133,6 +133,29 @@ def test_blocks_of_latents_are_what_the_first_kernel_of_the_gpu_takes(
     assert block(load_model("deepseek-v3.2"), "bf16") == 64
 
 
+@pytest.mark.parametrize(
+    ("gpu", "dtype", "latent"),
+    [
+        ("h100-sxm", "auto", 1152),
+        ("h100-sxm", "fp8", 656),
+        ("b200-sxm", "auto", 1152),
+        ("b200-sxm", "fp8", 576),
+        ("rtx-pro-6000", "auto", 656),
+        ("rtx-pro-6000", "fp8", 656),
+        ("rtx-pro-6000", "bf16", 1152),
+    ],
+)
+def test_latents_beside_an_indexer_are_stored_as_the_kernel_of_the_gpu_wants_them(
+    gpu: str, dtype: str, latent: int
+) -> None:
+    """Packed with scales and bf16 rotary elements, or not (vLLM 0.33, ``mla_attention.py``)."""
+    model = load_model("deepseek-v3.2")
+    engine = engine_config(kv_cache_dtype=dtype).resolve(model, load_gpu(gpu))
+
+    sizes = {spec.kind: spec.entry_bytes for spec in engine.kv_cache_specs(model)}
+    assert sizes == {"mla": latent, "indexer": 132}
+
+
 def test_a_gpu_of_unknown_generation_gets_the_blocks_of_flashmla() -> None:
     unknown = replace(H100, compute_capability=None)
 

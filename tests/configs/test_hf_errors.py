@@ -165,7 +165,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_family_that_is_like_no_other_brings_no_hint_and_no_list(tmp_path: Path) -> None:
-    message = refusal(tmp_path / "config.json", json.dumps({**LLAMA, "model_type": "git"}))
+    message = refusal(tmp_path / "config.json", json.dumps({**LLAMA, "model_type": "zzz"}))
     assert "did you mean" not in message
     assert "families are known: see docs/models.md" in message
     assert len(message) < 250

@@ -30,6 +30,9 @@ def test_a_line_is_read_as_a_shell_and_vllm_would() -> None:
     )
 
 
+TP2 = {"tensor_parallel_size": 2}
+
+
 @pytest.mark.parametrize(
     ("line", "model", "settings"),
     [
@@ -51,6 +54,13 @@ def test_a_line_is_read_as_a_shell_and_vllm_would() -> None:
         ("vllm serve a/b --served-model-name c d --seed 1", "a/b", {}),
         ("vllm serve --served-model-name c d --seed 1", None, {}),
         ("vllm serve --enforce-eager -tp 2 ./folder", "./folder", {"tensor_parallel_size": 2}),
+        ("vllm serve a/b --disable-prefix-caching", "a/b", {"enable_prefix_caching": False}),
+        ("vllm serve a/b --kv-cache-memory 1G", "a/b", {"kv_cache_memory_bytes": 1 << 30}),
+        ("docker run --gpus all -d -p 80:80 vllm/vllm-openai:latest --model a/b", "a/b", {}),
+        ("docker run --name vllm -v x:y r.io/vllm/vllm-openai a/b -tp 2", "a/b", TP2),
+        ("docker run vllm/vllm-openai:v1 vllm serve a/b -tp 2", "a/b", TP2),
+        ("bash -c 'vllm serve a/b -tp 2 && echo done'", "a/b", TP2),
+        ("A=1; vllm serve a/b -tp 2; echo done", "a/b", TP2),
         ("", None, {}),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from jenga_sim.configs.engine import GIB, engine_config
 from jenga_sim.configs.load import load_gpu, load_model
+from jenga_sim.configs.pairs import with_draft
 from jenga_sim.configs.specs import KVCacheSpec, LayerSpec, ModelSpec
 from jenga_sim.policies.grouping.vllm import align_hybrid_block_size
 from jenga_sim.sim.capacity import Limits, blocks_per_request
@@ -282,3 +283,15 @@ def test_a_state_that_is_exported_in_mid_prefill_takes_a_block_more(
 
     assert blocks(cached) == {states}
     assert blocks(plain) == {1}
+
+
+def test_a_drafts_larger_entries_do_not_shrink_the_targets_blocks() -> None:
+    """vLLM sizes the block by the target alone; states are then padded to the draft's pages."""
+    target, draft = load_model("nemotron-3-nano-30b"), load_model("llama-3.1-8b-eagle3")
+    engine = engine_config(kv_cache_memory_bytes=40 * GIB)
+    pair, gpu = with_draft(target, draft, 3), load_gpu("h100-sxm")
+    startup = startup_of_model(pair, gpu, engine.resolve(pair, gpu))
+
+    assert {spec.entry_bytes for spec in startup.groups[-1].specs} == {4096}
+    assert startup.groups[-1].block_size == 2128
+    assert startup.capacity.bytes_per_block == 2128 * 4096

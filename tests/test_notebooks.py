@@ -48,6 +48,7 @@ def execute(notebook: Any) -> Any:
         kernel_name="python3",
         resources={"metadata": {"path": str(NOTEBOOKS)}},
         record_timing=False,
+        coalesce_streams=True,
     )
     with environment(QUIET):
         client.execute()
@@ -71,15 +72,20 @@ def cells(notebook: Any) -> list[tuple[str, str]]:
 
 
 def printed(notebook: Any) -> list[str]:
-    """What the cells print and show as text; white space and pictures do not count."""
-    texts: list[str] = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "image/png" not in data:
-                text = output.get("text", "") + data.get("text/plain", "")
-                texts.append(" ".join(text.split()))
-    return texts
+    """What each cell prints and shows as text; white space and pictures do not count.
+
+    A kernel sends what a cell prints in one piece or in several, as time goes.
+    """
+    return [" ".join(_text(cell.get("outputs", [])).split()) for cell in notebook.cells]
+
+
+def _text(outputs: list[Any]) -> str:
+    shown = ""
+    for output in outputs:
+        data = output.get("data", {})
+        if "image/png" not in data:
+            shown += output.get("text", "") + data.get("text/plain", "")
+    return shown
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

@@ -33,8 +33,8 @@ def with_draft(target: ModelSpec, draft: ModelSpec, num_speculative_tokens: int)
         num_speculative_tokens=num_speculative_tokens,
         draft=DraftSpec(
             num_layers=draft.num_layers,
-            params=draft.params_total,
-            weight_bytes=draft.weight_bytes,
+            params=known * draft.params_total,
+            weight_bytes=known * draft.weight_bytes,
         ),
         notes=(*target.notes, *(f"draft: {note}" for note in draft.notes)),
     )

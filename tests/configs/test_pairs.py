@@ -67,7 +67,9 @@ def test_a_pair_of_which_one_is_of_unknown_size_is_of_unknown_size() -> None:
         with_draft(replace(target, **unknown), draft, 2),
         with_draft(target, replace(draft, **unknown), 2),
     ):
-        assert (pair.params_total, pair.params_active, pair.weight_bytes) == (0, 0, 0)
+        stages = [stage.model for stage in pipeline_stages(pair, 2)]
+        for model in (pair, *stages):
+            assert (model.params_total, model.params_active, model.weight_bytes) == (0, 0, 0)
 
 
 def test_own_draft_layers_are_caches_like_others() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
+from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ..configs.errors import TraceError
+from .columns import NONE, IntColumn, Labels, Numbered, Ragged, offsets_of, take_names
+from .meta import DEFAULT_BLOCK_SIZE, Meta
+from .runs import encode_runs, expand
 
-IntColumn = npt.NDArray[np.int64]
 IntValues = Sequence[int] | npt.NDArray[np.integer]
 
 MAX_TOKENS = 2**40
@@ -23,92 +27,159 @@ MAX_TIMESTAMP_MS = 2**43
 MAX_HASH_ID = 2**63 - 1
 """Largest hash id that an int64 column holds."""
 
-DEFAULT_BLOCK_SIZE = 512
-"""Tokens that one hash id stands for in the published Mooncake traces."""
-
 NS_PER_MS = 1_000_000
 
+MAX_NS = MAX_TIMESTAMP_MS * NS_PER_MS
+"""The same in nanoseconds."""
 
-@dataclass(frozen=True, eq=False)
+IMAGE_COLUMNS = ("name", "tokens", "width", "height", "pos")
+"""Columns of ``Trace.images``: position in ``image_names``, then integers, ``NONE`` if unknown."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Trace:
-    """Requests in order of arrival.
+    """Requests in order of arrival. All columns have one entry per request and are read-only.
 
-    All columns have one entry per request and are read-only. The hash ids of request ``i`` are
-    ``hash_ids[hash_offsets[i]:hash_offsets[i + 1]]``; a request without known ids has none.
+    Optional columns are None where no request has a value; in the others ``NONE`` (-1) stands for
+    a request without one.
 
     Attributes:
-        arrival_ns: Arrival in nanoseconds after the trace's own zero, ascending.
-        input_tokens: Prompt length in tokens, at least 1.
-        output_tokens: Generated length in tokens, at least 1.
+        arrival_ns: Arrival in nanoseconds after the trace's own zero, ascending. Where only
+            ``after`` is known (see ``untimed``), the earliest time that it allows.
+        input_tokens: Prompt length in tokens, at least 1; context of earlier turns included.
+        output_tokens: Generated length in tokens, reasoning included; 0 where nothing came out.
+        hash_runs: Ids of the prompt's blocks as rows (first id, length), see ``runs``; equal ids
+            mean equal block and equal prefix. A request without known ids has none.
+        request_ids: Unique name of each request.
         cross_tokens: Encoder-side tokens that are not part of the prompt length.
         priority: Scheduling priority; smaller is served first.
-        request_ids: Unique name of each request.
-        hash_offsets: Start of each request's run in ``hash_ids``, with the total at the end.
-        hash_ids: Ids of the prompt's blocks; equal ids mean equal block and equal prefix.
-        name: File name without folder.
-        sha256: Digest of the file's raw bytes (compressed bytes for ``.gz``); empty if the trace
-            does not come from a file.
-        block_size: Tokens that one hash id stands for.
-        skipped_lines: Bad lines that reading left out.
-        sorted_lines: Lines that arrived before a line above them and that reading moved up.
+        session: Conversation that the request belongs to.
+        turn: Place of the request in its session.
+        after: Requests (positions in this trace) that all must have ended first.
+        delay_ns: Pause after them: reading, thinking, tools. NONE if it is not known.
+        untimed: 1 where the file has no arrival, only ``after``.
+        reuse_output: 1 if the prompt contains what the turn before generated, 0 if not.
+        reasoning_tokens: Part of the output that was reasoning.
+        images: Rows of ``IMAGE_COLUMNS`` per request.
+        image_names: Hashes of images, each once.
+        model: Name of the model that was asked.
+        lora: Name of the adapter.
+        tenant: Who asked.
+        slo_ttft_ns: Time to first token that was promised.
+        slo_tpot_ns: Time per output token that was promised.
+        cancelled: 1 where the client went away.
+        recorded_ttft_ns: Time to first token where the trace was recorded; only for validation.
+        recorded_e2e_ns: Time to last token, likewise.
+        recorded_api_ns: Duration of the call that a client saw, likewise.
+        recorded_cached_tokens: Tokens that were cached, likewise.
+        unknown: JSON object with the fields of the file that have no column here; empty if none.
+        meta: Where the trace comes from and what its hash ids mean.
     """
 
     arrival_ns: IntColumn
     input_tokens: IntColumn
     output_tokens: IntColumn
+    hash_runs: Ragged
+    request_ids: Sequence[str]
     cross_tokens: IntColumn
     priority: IntColumn
-    request_ids: tuple[str, ...]
-    hash_offsets: IntColumn
-    hash_ids: IntColumn
-    name: str
-    sha256: str
-    block_size: int = DEFAULT_BLOCK_SIZE
-    skipped_lines: int = 0
-    sorted_lines: int = 0
+    session: Labels | None = None
+    turn: IntColumn | None = None
+    after: Ragged | None = None
+    delay_ns: IntColumn | None = None
+    untimed: IntColumn | None = None
+    reuse_output: IntColumn | None = None
+    reasoning_tokens: IntColumn | None = None
+    images: Ragged | None = None
+    image_names: tuple[str, ...] = ()
+    model: Labels | None = None
+    lora: Labels | None = None
+    tenant: Labels | None = None
+    slo_ttft_ns: IntColumn | None = None
+    slo_tpot_ns: IntColumn | None = None
+    cancelled: IntColumn | None = None
+    recorded_ttft_ns: IntColumn | None = None
+    recorded_e2e_ns: IntColumn | None = None
+    recorded_api_ns: IntColumn | None = None
+    recorded_cached_tokens: IntColumn | None = None
+    unknown: tuple[bytes, ...] | None = None
+    meta: Meta = Meta()
 
     def __post_init__(self) -> None:
-        for column in (
-            self.arrival_ns,
-            self.input_tokens,
-            self.output_tokens,
-            self.cross_tokens,
-            self.priority,
-            self.hash_offsets,
-            self.hash_ids,
-        ):
-            column.setflags(write=False)
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if isinstance(column, np.ndarray):
+                column.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.arrival_ns)
+
+    @property
+    def name(self) -> str:
+        """File name without folder."""
+        return self.meta.name
+
+    @property
+    def block_size(self) -> int:
+        """Tokens that one hash id stands for."""
+        return self.meta.block_size
+
+    @property
+    def has_hashes(self) -> bool:
+        """Whether any request has hash ids."""
+        return bool(len(self.hash_runs.values))
 
     @property
     def span_ns(self) -> int:
         """Time from the first to the last arrival in nanoseconds (0 for an empty trace)."""
         return int(self.arrival_ns[-1] - self.arrival_ns[0]) if len(self) else 0
 
+    def hash_ids(self, index: int) -> IntColumn:
+        """Return the ids of one request's blocks, expanded."""
+        return expand(self.hash_runs.rows(index))
+
+    def take(self, index: IntColumn) -> Trace:
+        """Return the requests ``index``, in that order; each at most once.
+
+        Who came after a request that is not among them no longer waits for it.
+        """
+        changes: dict[str, Any] = {}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if isinstance(column, np.ndarray):
+                changes[field.name] = column[index]
+            elif isinstance(column, Ragged | Labels):
+                changes[field.name] = column.take(index)
+        if self.unknown is not None:
+            changes["unknown"] = tuple(self.unknown[position] for position in index.tolist())
+        changes["request_ids"] = take_names(self.request_ids, index)
+        if self.after is not None:
+            changes["after"] = _moved(self.after.take(index), index, len(self))
+        return replace(self, **changes)
+
+    def select(self, keep: npt.NDArray[np.bool_]) -> Trace:
+        """Return the requests for which ``keep`` is true."""
+        return self.take(np.flatnonzero(keep))
+
     def head(self, n: int) -> Trace:
         """Return the first ``n`` requests, or all of them where there are fewer.
-
-        Name, digest and line counts stay those of the file that was read.
 
         Raises:
             TraceError: ``n`` is negative.
         """
         if n < 0:
             raise TraceError(f"head: {n} requests were asked for; give 0 or more")
-        n = min(n, len(self))
-        return replace(
-            self,
-            arrival_ns=self.arrival_ns[:n],
-            input_tokens=self.input_tokens[:n],
-            output_tokens=self.output_tokens[:n],
-            cross_tokens=self.cross_tokens[:n],
-            priority=self.priority[:n],
-            request_ids=self.request_ids[:n],
-            hash_offsets=self.hash_offsets[: n + 1],
-            hash_ids=self.hash_ids[: self.hash_offsets[n]],
-        )
+        return self.take(np.arange(min(n, len(self)), dtype=np.int64))
+
+    def in_order(self) -> Trace:
+        """Return the trace sorted by arrival; requests of the same time keep their order."""
+        if not np.any(self.arrival_ns[1:] < self.arrival_ns[:-1]):
+            return self
+        return self.take(np.argsort(self.arrival_ns, kind="stable"))
+
+    def with_meta(self, **changes: Any) -> Trace:
+        """Return the trace with other facts about it, by their names in ``Meta``."""
+        return replace(self, meta=msgspec.structs.replace(self.meta, **changes))
 
     @classmethod
     def from_columns(
@@ -121,6 +192,9 @@ class Trace:
         priority: IntValues | None = None,
         request_ids: Sequence[str] | None = None,
         hash_ids: Sequence[Sequence[int]] | None = None,
+        session_ids: Sequence[str | None] | None = None,
+        after: Sequence[Sequence[int]] | None = None,
+        delay_ns: IntValues | None = None,
         name: str = "columns",
         block_size: int = DEFAULT_BLOCK_SIZE,
     ) -> Trace:
@@ -129,11 +203,14 @@ class Trace:
         Args:
             arrival_ns: Arrivals in nanoseconds, ascending.
             input_tokens: Prompt lengths in tokens, at least 1.
-            output_tokens: Generated lengths in tokens, at least 1.
+            output_tokens: Generated lengths in tokens; 0 where nothing came out.
             cross_tokens: Encoder-side tokens; 0 for every request if left out.
             priority: Priorities, smaller first; 0 for every request if left out.
             request_ids: Unique names; ``"0"``, ``"1"``, ... if left out.
             hash_ids: One list of block ids per request; no ids if left out.
+            session_ids: Name of each request's session, or None.
+            after: Positions of the requests that must end before each request.
+            delay_ns: Pause after them; -1 where it is not known.
             name: Name of the trace in reports.
             block_size: Tokens that one hash id stands for.
 
@@ -142,16 +219,15 @@ class Trace:
         """
         count = len(arrival_ns)
         zeros = np.zeros(count, dtype=np.int64)
-        arrivals = _column("arrival_ns", arrival_ns, count, 0, MAX_TIMESTAMP_MS * NS_PER_MS)
+        arrivals = _column("arrival_ns", arrival_ns, count, 0, MAX_NS)
         inputs = _column("input_tokens", input_tokens, count, 1)
         late = np.flatnonzero(np.diff(arrivals) < 0)
         if late.size:
             raise TraceError(f"arrival_ns: entry {late[0] + 1} is earlier than the one before it")
-        offsets, flat = _hash_columns(hash_ids, inputs, block_size)
         return cls(
             arrival_ns=arrivals,
             input_tokens=inputs,
-            output_tokens=_column("output_tokens", output_tokens, count, 1),
+            output_tokens=_column("output_tokens", output_tokens, count, 0),
             cross_tokens=zeros
             if cross_tokens is None
             else _column("cross_tokens", cross_tokens, count),
@@ -159,12 +235,24 @@ class Trace:
             if priority is None
             else _column("priority", priority, count, -MAX_TOKENS),
             request_ids=_names(request_ids, count),
-            hash_offsets=offsets,
-            hash_ids=flat,
-            name=name,
-            sha256="",
-            block_size=block_size,
+            hash_runs=_hash_runs(hash_ids, inputs, block_size),
+            session=None if session_ids is None else Labels.of(session_ids),
+            after=None if after is None else _after(after, count),
+            delay_ns=None
+            if delay_ns is None
+            else _column("delay_ns", delay_ns, count, NONE, MAX_NS),
+            meta=Meta(name=name, block_size=block_size),
         )
+
+
+def _moved(after: Ragged, index: IntColumn, count: int) -> Ragged:
+    """Predecessors by their new positions, without those that are gone."""
+    position = np.full(count, NONE, dtype=np.int64)
+    position[index] = np.arange(len(index))
+    new = position[after.values[:, 0]]
+    kept = new != NONE
+    totals = offsets_of(kept.astype(np.int64))
+    return Ragged(totals[after.offsets], new[kept][:, None])
 
 
 def block_counts(input_tokens: int, block_size: int) -> tuple[int, int]:
@@ -207,8 +295,10 @@ def _column(
     return column.astype(np.int64)
 
 
-def _names(request_ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
-    names = tuple(map(str, range(count))) if request_ids is None else tuple(request_ids)
+def _names(request_ids: Sequence[str] | None, count: int) -> Sequence[str]:
+    if request_ids is None:
+        return Numbered(np.arange(count, dtype=np.int64))
+    names = tuple(request_ids)
     if len(names) != count:
         raise TraceError(f"request_ids: has {len(names)} entries, arrival_ns has {count}")
     if len(set(names)) != count:
@@ -216,13 +306,22 @@ def _names(request_ids: Sequence[str] | None, count: int) -> tuple[str, ...]:
     return names
 
 
-def _hash_columns(
+def _after(after: Sequence[Sequence[int]], count: int) -> Ragged:
+    if len(after) != count:
+        raise TraceError(f"after: has {len(after)} entries, arrival_ns has {count}")
+    column = Ragged.of([[(position,) for position in rows] for rows in after], 1)
+    if np.any((column.values < 0) | (column.values >= count)):
+        raise TraceError(f"after: must name requests from 0 to {count - 1}")
+    return column
+
+
+def _hash_runs(
     hash_ids: Sequence[Sequence[int]] | None, inputs: IntColumn, block_size: int
-) -> tuple[IntColumn, IntColumn]:
+) -> Ragged:
     check_block_size(block_size)
     count = len(inputs)
     if hash_ids is None:
-        return np.zeros(count + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return Ragged.empty(count, 2)
     if len(hash_ids) != count:
         raise TraceError(f"hash_ids: has {len(hash_ids)} entries, arrival_ns has {count}")
     for index, (ids, tokens) in enumerate(zip(hash_ids, inputs.tolist(), strict=True)):
@@ -230,6 +329,5 @@ def _hash_columns(
             full, touched = block_counts(tokens, block_size)
             raise TraceError(f"hash_ids: entry {index} has {len(ids)} ids, not {touched} or {full}")
     flat = list(chain.from_iterable(hash_ids))
-    offsets = np.zeros(count + 1, dtype=np.int64)
-    np.cumsum([len(ids) for ids in hash_ids], out=offsets[1:])
-    return offsets, _column("hash_ids", flat, len(flat), 0, MAX_HASH_ID)
+    offsets = offsets_of([len(ids) for ids in hash_ids])
+    return encode_runs(offsets, _column("hash_ids", flat, len(flat), 0, MAX_HASH_ID))

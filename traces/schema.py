@@ -1,13 +1,17 @@
-"""What one line of a JSONL trace may hold, and plain words for a line that does not."""
+"""What one line of a JSONL trace may hold, and plain words for a line that does not.
+
+A superset of the Mooncake format: a plain Mooncake file is a trace. docs/traces.md lists the fields.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from .record import MAX_HASH_ID, MAX_TIMESTAMP_MS, MAX_TOKENS
+from .text import shown
 
 _Milliseconds = (
     Annotated[int, Meta(ge=0, le=MAX_TIMESTAMP_MS)]
@@ -19,51 +23,115 @@ _Priority = Annotated[int, Meta(ge=-MAX_TOKENS, le=MAX_TOKENS)]
 _HashIds = list[Annotated[int, Meta(ge=0, le=MAX_HASH_ID)]]
 _Name = Annotated[str, Meta(min_length=1)] | int
 
-_SHOWN_CHARACTERS = 40
+
+class Image(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """A vision item; equal hashes are equal images."""
+
+    hash: _Name
+    tokens: _Tokens | None = None
+    width: _Length | None = None
+    height: _Length | None = None
+    pos: _Tokens | None = None
 
 
-class Line(msgspec.Struct, gc=False):
-    """One request as the file has it; unknown keys are ignored."""
+class Slo(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """Latencies that were promised, in milliseconds."""
 
-    timestamp: _Milliseconds
+    ttft_ms: _Milliseconds | None = None
+    tpot_ms: _Milliseconds | None = None
+
+
+class Recorded(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """What happened where the trace was recorded: milliseconds, and tokens."""
+
+    ttft: _Milliseconds | None = None
+    e2e: _Milliseconds | None = None
+    api_time: _Milliseconds | None = None
+    cached_tokens: _Tokens | None = None
+
+
+class Line(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """One request as the file has it."""
+
     input_length: _Length
-    output_length: _Length
+    output_length: _Tokens
+    timestamp: _Milliseconds | UnsetType = UNSET
     hash_ids: _HashIds | UnsetType = UNSET
-    cross_tokens: _Tokens = 0
-    priority: _Priority = 0
+    hash_runs: _HashIds | UnsetType = UNSET
     request_id: _Name | UnsetType = UNSET
+    session_id: _Name | UnsetType = UNSET
+    turn: _Tokens | UnsetType = UNSET
+    after: list[_Name] | UnsetType = UNSET
+    delay: _Milliseconds | UnsetType = UNSET
+    reuse_output: bool | UnsetType = UNSET
+    images: list[Image] | UnsetType = UNSET
+    cross_tokens: _Tokens = 0
+    reasoning_length: _Tokens | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    lora: _Name | UnsetType = UNSET
+    tenant: _Name | UnsetType = UNSET
+    priority: _Priority = 0
+    slo: Slo | UnsetType = UNSET
+    cancelled: bool | UnsetType = UNSET
+    recorded: Recorded | UnsetType = UNSET
+
+
+class OpenLine(Line, gc=False, forbid_unknown_fields=False):
+    """The same, other keys allowed."""
 
 
 DECODE_ERRORS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 """All that decoding may raise; older msgspec releases do not derive theirs from ValueError."""
 
-decode_line = msgspec.json.Decoder(Line).decode
-"""Decode one line; raises one of ``DECODE_ERRORS`` for a bad one."""
+decode_lines = msgspec.json.Decoder(Line).decode_lines
+"""Decode lines of known keys only; raises one of ``DECODE_ERRORS`` for a bad one."""
+
+decode_line = msgspec.json.Decoder(OpenLine).decode
+"""Decode one line with any keys; raises one of ``DECODE_ERRORS`` for a bad one."""
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-_REQUIRED = ("timestamp", "input_length", "output_length")
+_KNOWN = frozenset(Line.__struct_fields__)
 
-_LENGTH_RULE = f"an integer from 1 to {MAX_TOKENS}"
+REQUIRED = ("timestamp", "input_length", "output_length")
 
-_RULES: dict[str, tuple[msgspec.json.Decoder[object], str]] = {
-    "timestamp": (
-        msgspec.json.Decoder(_Milliseconds),
-        f"a number of milliseconds from 0 to {MAX_TIMESTAMP_MS}",
+_NAME_RULE = "a non-empty string or an integer"
+_MS_RULE = f"a number of milliseconds from 0 to {MAX_TIMESTAMP_MS}"
+_TOKENS_RULE = f"an integer from 0 to {MAX_TOKENS}"
+_IDS_RULE = f"a list of integers from 0 to {MAX_HASH_ID}"
+
+_RULES: dict[str, tuple[Any, str]] = {
+    "timestamp": (_Milliseconds, _MS_RULE),
+    "input_length": (_Length, f"an integer from 1 to {MAX_TOKENS}"),
+    "output_length": (_Tokens, _TOKENS_RULE),
+    "hash_ids": (_HashIds, _IDS_RULE),
+    "hash_runs": (_HashIds, f"{_IDS_RULE}, first id and length in turn"),
+    "request_id": (_Name, _NAME_RULE),
+    "session_id": (_Name, _NAME_RULE),
+    "turn": (_Tokens, _TOKENS_RULE),
+    "after": (list[_Name], "a list of request ids"),
+    "delay": (_Milliseconds, _MS_RULE),
+    "reuse_output": (bool, "true or false"),
+    "images": (
+        list[Image],
+        "a list of objects with hash and, if known, tokens, width, height, pos",
     ),
-    "input_length": (msgspec.json.Decoder(_Length), _LENGTH_RULE),
-    "output_length": (msgspec.json.Decoder(_Length), _LENGTH_RULE),
-    "hash_ids": (
-        msgspec.json.Decoder(_HashIds),
-        f"a list of integers from 0 to {MAX_HASH_ID}",
-    ),
-    "cross_tokens": (msgspec.json.Decoder(_Tokens), f"an integer from 0 to {MAX_TOKENS}"),
-    "priority": (
-        msgspec.json.Decoder(_Priority),
-        f"an integer from {-MAX_TOKENS} to {MAX_TOKENS}",
-    ),
-    "request_id": (msgspec.json.Decoder(_Name), "a non-empty string or an integer"),
+    "cross_tokens": (_Tokens, _TOKENS_RULE),
+    "reasoning_length": (_Tokens, _TOKENS_RULE),
+    "model": (str, "a string"),
+    "lora": (_Name, _NAME_RULE),
+    "tenant": (_Name, _NAME_RULE),
+    "priority": (_Priority, f"an integer from {-MAX_TOKENS} to {MAX_TOKENS}"),
+    "slo": (Slo, "an object with ttft_ms and tpot_ms in milliseconds"),
+    "cancelled": (bool, "true or false"),
+    "recorded": (Recorded, "an object with ttft, e2e, api_time (ms) and cached_tokens"),
 }
+
+
+def unknown_fields(line: bytes) -> bytes:
+    """Return a JSON object with the keys of a good line that have no meaning here."""
+    fields = {key: raw for key, raw in _decode_object(line).items() if key not in _KNOWN}
+    return msgspec.json.encode(fields) if fields else b""
 
 
 def explain(line: bytes, error: Exception) -> str:
@@ -76,52 +144,42 @@ def explain(line: bytes, error: Exception) -> str:
     try:
         fields = _decode_object(line)
     except msgspec.ValidationError:
-        return f"must be a JSON object with the keys {', '.join(_REQUIRED)}"
+        return f"must be a JSON object with the keys {', '.join(REQUIRED)}"
     except RecursionError:
         return "is nested too deeply; a request is one flat JSON object"
     except DECODE_ERRORS as syntax:
-        return _explain_syntax(line, syntax)
-    for name, (decoder, rule) in _RULES.items():
+        return explain_syntax(line, syntax)
+    for name, (rule, words) in _RULES.items():
         if name in fields:
-            problem = _explain_value(name, bytes(fields[name]), decoder, rule)
+            problem = _explain_value(name, bytes(fields[name]), rule, words)
         else:
-            problem = f"{name}: is missing" if name in _REQUIRED else None
+            missing = name in REQUIRED and not (name == "timestamp" and "after" in fields)
+            problem = f"{name}: is missing" if missing else None
         if problem:
             return problem
     return shown(str(error), limit=200)
 
 
-def shown(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
-    """Shorten text from a file and replace what could disturb a terminal.
+def explain_syntax(text: bytes, syntax: Exception) -> str:
+    """Say what is wrong with a text that is no JSON.
 
     Args:
-        text: Text of any length.
-        limit: Most characters to keep.
+        text: The text.
+        syntax: What the decoder raised.
     """
-    kept = text if len(text) <= limit else text[:limit] + "..."
-    return "".join(character if character.isprintable() else "?" for character in kept)
-
-
-def _explain_syntax(line: bytes, syntax: Exception) -> str:
     reason = shown(str(syntax).removeprefix("JSON is malformed: "), limit=200)
     hint = ""
-    if b"NaN" in line or b"Infinity" in line:
+    if b"NaN" in text or b"Infinity" in text:
         hint = "; NaN and Infinity are not JSON, write a number or drop the line"
     return f"is not valid JSON: {reason}{hint}"
 
 
-def _explain_value(
-    name: str, raw: bytes, decoder: msgspec.json.Decoder[object], rule: str
-) -> str | None:
+def _explain_value(name: str, raw: bytes, rule: Any, words: str) -> str | None:
     try:
-        decoder.decode(raw)
+        msgspec.json.decode(raw, type=rule)
     except DECODE_ERRORS:
         value = raw.decode(errors="replace")
     else:
         return None
-    hint = ""
-    if name == "output_length" and value == "0":
-        hint = "; every request generates a token: correct it, or pass --on-bad-line skip"
-    elif name not in _REQUIRED and value == "null":
-        hint = "; leave the key out"
-    return f"{name}: must be {rule}, is {shown(value)}{hint}"
+    hint = "; leave the key out" if name not in REQUIRED and value == "null" else ""
+    return f"{name}: must be {words}, is {shown(value)}{hint}"

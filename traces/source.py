@@ -1,4 +1,4 @@
-"""Trace files as numbered lines: opening, decompression, digest and file-level errors."""
+"""Trace files as lines, bytes or tables: opening, decompression, digest and file-level errors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import hashlib
 import io
 import stat
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ..configs.errors import TraceError
@@ -17,37 +18,114 @@ from ..configs.errors import TraceError
 MAX_LINE_BYTES = 2**26
 """Longest accepted line; a longer one is no request but some other kind of file."""
 
+MAX_FILE_BYTES = 2**31
+"""Largest file that is read as one JSON text."""
+
+HEAD_BYTES = 2**16
+"""As much as is looked at to find out the format."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
-class Lines:
-    """The lines of an open file.
+class Source:
+    """A file or folder that a trace is read from.
 
     Attributes:
-        sha256: Digest of the file's raw bytes.
-        numbered: Line numbers from 1, each with the line's bytes and its line end, if any.
+        path: Where it is.
+        block_size: Tokens per hash id, if the user says so; None for what the format says.
+        columns: Names of fields in the file, by what they mean here, if the user says so.
     """
 
-    sha256: str
-    numbered: Iterator[tuple[int, bytes]]
+    path: Path
+    block_size: int | None = None
+    columns: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of files."""
+        try:
+            return self.path.is_dir()
+        except ValueError as error:
+            raise TraceError(f"{self.path!r}: is no file name ({error})") from None
+
+    def files(self, pattern: str) -> list[Path]:
+        """Return the files of a folder that match ``pattern``, by name; the file itself if it is one."""
+        return sorted(self.path.glob(pattern)) if self.is_folder else [self.path]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file's raw bytes; of the names and digests of a folder's files."""
+        if not self.is_folder:
+            with _opened(self.path) as raw:
+                return hashlib.file_digest(raw, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
+            with _opened(path) as raw:
+                inner = hashlib.file_digest(raw, "sha256").hexdigest()
+            digest.update(f"{inner}  {path.relative_to(self.path).as_posix()}\n".encode())
+        return digest.hexdigest()
+
+    def head(self) -> bytes:
+        """Return the first bytes of the file, unpacked."""
+        with opened(self.path) as stream:
+            return _guarded(self.path, 1, lambda: stream.read(HEAD_BYTES))
 
 
 @contextmanager
-def open_lines(path: Path) -> Generator[Lines]:
-    """Open a text file, unpacked on the way if its name ends in ``.gz``.
+def opened(path: Path) -> Generator[io.BufferedReader]:
+    """Open a file for reading, unpacked on the way if its name ends in ``.gz``.
 
-    Problems of the file itself surface as ``TraceError`` on opening or while lines are read.
+    Raises:
+        TraceError: It cannot be read, is no regular file, or is not what its name says.
     """
+    with _opened(path) as raw:
+        yield _unpacked(path, raw)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[io.BufferedReader]:
     try:
         with _open_regular(path) as raw:
-            digest = hashlib.file_digest(raw, "sha256").hexdigest()
-            raw.seek(0)
-            yield Lines(digest, _numbered(path, _unpacked(path, raw)))
+            yield raw
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a whole file, unpacked.
+
+    Raises:
+        TraceError: It cannot be read, or is larger than ``MAX_FILE_BYTES``.
+    """
+    with opened(path) as stream:
+        data = _guarded(path, 1, lambda: stream.read(MAX_FILE_BYTES + 1))
+    if len(data) > MAX_FILE_BYTES:
+        raise TraceError(f"{path}: is larger than {MAX_FILE_BYTES >> 30} GiB; split it")
+    problem = text_problem(1, data) if not data.isascii() else None
+    if problem:
+        raise TraceError(f"{path}:1: {problem}")
+    return data
+
+
+def line_blocks(path: Path, lines: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the lines of a file in blocks, each with the number of its first line (from 1).
+
+    Args:
+        path: The file.
+        lines: Lines per block, at most.
+    """
+    with opened(path) as stream:
+        first, block = 1, list[bytes]()
+        for number, line in _numbered(path, stream):
+            block.append(line)
+            if len(block) == lines:
+                yield first, block
+                first, block = number + 1, []
+        if block:
+            yield first, block
 
 
 def text_problem(number: int, line: bytes) -> str | None:
@@ -97,7 +175,7 @@ def _unpacked(path: Path, raw: io.BufferedReader) -> io.BufferedReader:
 
 def _numbered(path: Path, stream: io.BufferedReader) -> Iterator[tuple[int, bytes]]:
     number = 0
-    while line := _read_line(path, number + 1, stream):
+    while line := _guarded(path, number + 1, lambda: stream.readline(MAX_LINE_BYTES + 1)):
         number += 1
         if len(line) > MAX_LINE_BYTES:
             limit = f"{MAX_LINE_BYTES >> 20} MiB"
@@ -105,9 +183,9 @@ def _numbered(path: Path, stream: io.BufferedReader) -> Iterator[tuple[int, byte
         yield number, line
 
 
-def _read_line(path: Path, number: int, stream: io.BufferedReader) -> bytes:
+def _guarded(path: Path, number: int, read: Callable[[], bytes]) -> bytes:
     try:
-        return stream.readline(MAX_LINE_BYTES + 1)
+        return read()
     except EOFError:
         raise TraceError(
             f"{path}:{number}: gzip data ends too early; fetch the file again"

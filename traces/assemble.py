@@ -1,0 +1,188 @@
+"""From rows of a file to a trace: checked, joined, linked, in order of time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..configs.errors import TraceError
+from .columns import NONE, IntColumn, Labels, Numbered, Ragged, joined_names
+from .links import linked
+from .meta import Meta
+from .problems import Problems
+from .record import Trace
+from .rows import Rows, good_rows
+from .text import shown
+
+
+class Assembler:
+    """Checks rows batch by batch, and joins them if the whole trace is wanted."""
+
+    def __init__(self, meta: Meta, problems: Problems) -> None:
+        """``meta``: what is known before reading; ``problems``: where bad rows are noted."""
+        self._meta = meta
+        self._problems = problems
+        self._row_of_name: dict[str, int] = {}
+        self._batches: list[tuple[int, Rows]] = []
+        self._numbers: list[IntColumn] = []
+        self._after_names: dict[int, list[str]] = {}
+
+    def parts(self, batches: Iterable[Rows]) -> Iterator[Trace]:
+        """Yield the good rows of each batch as a part of a trace, in the order of the file.
+
+        ``after`` holds numbers of rows, not positions. Afterwards bad rows are settled.
+
+        Raises:
+            TraceError: A row is bad and that is an error, or no good row is left.
+        """
+        good = 0
+        for rows in batches:
+            if len(rows):
+                part = self._part(rows)
+                good += len(part)
+                yield part
+        self._problems.settle(good)
+
+    def whole(self, batches: Iterable[Rows]) -> Trace:
+        """Return all good rows as one trace, in order of time; see ``parts``."""
+        parts = list(self.parts(batches))
+        if not parts:
+            raise TraceError(f"{self._meta.name}: has no requests")
+        trace = joined(parts)
+        numbers = np.concatenate(self._numbers)
+        trace = linked(trace, numbers, self._after_names, self._row_of_name, self._place)
+        disorder = int(np.sum(trace.arrival_ns < np.maximum.accumulate(trace.arrival_ns)))
+        meta = msgspec.structs.replace(
+            self._meta,
+            hash_tail=self._meta.hash_tail or hash_tail(trace),
+            skipped_lines=self._problems.count,
+            sorted_lines=disorder,
+        )
+        return replace(trace, meta=meta).in_order()
+
+    def _part(self, rows: Rows) -> Trace:
+        good = good_rows(rows, self._meta.block_size, self._problems)
+        if rows.request_ids is not None or self._row_of_name:
+            self._batches.append((int(rows.numbers[0]), rows))
+            good &= self._unique(rows, good)
+        count = len(rows)
+        columns: dict[str, Any] = dict(rows.columns)
+        for name in ("arrival_ns", "cross_tokens", "priority"):
+            columns.setdefault(name, np.zeros(count, dtype=np.int64))
+        columns.setdefault("hash_runs", Ragged.empty(count, 2))
+        part = Trace(
+            **columns,
+            request_ids=Numbered(rows.numbers) if rows.request_ids is None else rows.request_ids,
+            image_names=rows.image_names,
+            unknown=rows.unknown,
+            meta=self._meta,
+        )
+        self._after_names |= rows.after_names
+        self._numbers.append(rows.numbers[good])
+        return part if good.all() else _kept(part, np.flatnonzero(good))
+
+    def _unique(self, rows: Rows, good: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Which rows have a name that no row above them has."""
+        names = rows.request_ids
+        if names is None:
+            names = Numbered(rows.numbers)
+        unique = np.ones(len(rows), dtype=bool)
+        known = self._row_of_name
+        for at, (name, number) in enumerate(zip(names, rows.numbers.tolist(), strict=True)):
+            if good[at] and known.setdefault(name, number) != number:
+                unique[at] = False
+        key = rows.keys.get("request_ids", "request_id")
+        rows.complain(
+            ~unique,
+            self._problems,
+            lambda at: (
+                f"{key}: '{shown(names[at])}' is taken by {self._place(known[names[at]])}; "
+                "ids must be unique"
+            ),
+        )
+        return unique
+
+    def _place(self, number: int) -> str:
+        """Words for where a row is in its file."""
+        index = bisect_right(self._batches, number, key=lambda batch: batch[0]) - 1
+        place = self._batches[index][1].where(number) if index >= 0 else str(number + 1)
+        return f"line {place}" if place.isdigit() else place.strip()
+
+
+def _kept(part: Trace, index: IntColumn) -> Trace:
+    """Rows of a part; ``after`` keeps its numbers, which are not positions yet."""
+    after = part.after
+    kept = replace(part, after=None).take(index)
+    return kept if after is None else replace(kept, after=after.take(index))
+
+
+def joined(parts: list[Trace]) -> Trace:
+    """Put parts of one trace one after the other; ``after`` is kept as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    columns: dict[str, Any] = {}
+    for field in fields(Trace):
+        values = [getattr(part, field.name) for part in parts]
+        known = [value for value in values if value is not None]
+        if not known or field.name in ("meta", "images", "image_names"):
+            continue
+        if field.name == "request_ids":
+            columns[field.name] = joined_names(values)
+        elif field.name == "unknown":
+            filled = (v or (b"",) * len(part) for v, part in zip(values, parts, strict=True))
+            columns[field.name] = tuple(item for value in filled for item in value)
+        else:
+            pairs = zip(values, parts, strict=True)
+            filled = [_filled(value, known[0], len(part)) for value, part in pairs]
+            columns[field.name] = _concatenated(filled)
+    return Trace(**columns, **_joined_images(parts), meta=parts[0].meta)
+
+
+def _filled(value: Any, like: Any, count: int) -> Any:
+    """A column, or one of its kind without values."""
+    if value is not None:
+        return value
+    if isinstance(like, Ragged):
+        return Ragged.empty(count, like.values.shape[1])
+    none = np.full(count, NONE, dtype=np.int64)
+    return Labels(none, like.names) if isinstance(like, Labels) else none
+
+
+def _concatenated(columns: list[Any]) -> Any:
+    if isinstance(columns[0], Ragged):
+        return Ragged.joined(columns)
+    if isinstance(columns[0], Labels):
+        return Labels.joined(columns)
+    return np.concatenate(columns)
+
+
+def _joined_images(parts: list[Trace]) -> dict[str, Any]:
+    """The images of all parts, their names in one table."""
+    if all(part.images is None for part in parts):
+        return {}
+    names: dict[str, int] = {}
+    columns: list[Ragged] = []
+    for part in parts:
+        images = part.images or Ragged.empty(len(part), 5)
+        new = [names.setdefault(name, len(names)) for name in part.image_names]
+        values = images.values.copy()
+        values[:, 0] = np.array([*new, NONE], dtype=np.int64)[values[:, 0]]
+        columns.append(Ragged(images.offsets, values))
+    return {"images": Ragged.joined(columns), "image_names": tuple(names)}
+
+
+def hash_tail(trace: Trace) -> str:
+    """Say whether partly filled last blocks have ids: ceil, floor; empty if unknown or mixed."""
+    from .runs import block_counts
+
+    counts = block_counts(trace.hash_runs)
+    partial = (trace.input_tokens % trace.block_size != 0) & (counts > 0)
+    ceil = counts[partial] * trace.block_size > trace.input_tokens[partial]
+    if not len(ceil) or (ceil.any() and not ceil.all()):
+        return ""
+    return "ceil" if ceil[0] else "floor"

@@ -1,0 +1,121 @@
+"""Who comes after whom: names and row numbers become positions, and circles are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..configs.errors import TraceError
+from .columns import NONE, IntColumn, Ragged, offsets_of
+from .record import MAX_NS, Trace
+from .text import shown
+
+
+def linked(
+    trace: Trace,
+    numbers: IntColumn,
+    after_names: Mapping[int, Sequence[str]],
+    row_of_name: Mapping[str, int],
+    place: Callable[[int], str],
+) -> Trace:
+    """Return a trace whose ``after`` holds positions, and whose untimed requests have a time.
+
+    Args:
+        trace: Requests in the order of the file, ``after`` in numbers of rows.
+        numbers: Number of each request's row, ascending.
+        after_names: Names of the requests before some rows, by row number.
+        row_of_name: Row number of every named request.
+        place: From a row number to words for its place in the file.
+
+    Raises:
+        TraceError: A request comes after one that is not there, or after itself.
+    """
+    after = trace.after or Ragged.empty(len(trace), 1)
+    if after_names:
+        after = _with_names(after, numbers, after_names, row_of_name, place)
+    if not len(after.values):
+        return replace(trace, after=None)
+    after = _positions(after, numbers)
+    order = _order(after)
+    if order is None:
+        first = place(int(numbers[_in_circle(after)]))
+        raise TraceError(f"{trace.name}: after: {first} comes after itself, by way of others")
+    trace = replace(trace, after=after)
+    return _timed(trace, order) if trace.untimed is not None else trace
+
+
+def _with_names(
+    after: Ragged,
+    numbers: IntColumn,
+    after_names: Mapping[int, Sequence[str]],
+    row_of_name: Mapping[str, int],
+    place: Callable[[int], str],
+) -> Ragged:
+    lists: list[list[tuple[int]]] = []
+    for at, number in enumerate(numbers.tolist()):
+        rows = after.rows(at)[:, 0].tolist()
+        for name in after_names.get(number, ()):
+            if name not in row_of_name:
+                raise TraceError(
+                    f"after: {place(number)} comes after '{shown(name)}', which is no request of "
+                    "this trace"
+                )
+            rows.append(row_of_name[name])
+        lists.append([(row,) for row in rows])
+    return Ragged.of(lists, 1)
+
+
+def _positions(after: Ragged, numbers: IntColumn) -> Ragged:
+    """Positions instead of row numbers; rows that were skipped are left out."""
+    wanted = after.values[:, 0]
+    at = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
+    kept = numbers[at] == wanted
+    totals = offsets_of(kept.astype(np.int64))
+    return Ragged(totals[after.offsets], at[kept][:, None].astype(np.int64))
+
+
+def _order(after: Ragged) -> list[int] | None:
+    """Positions so that everybody stands behind whom he comes after; None if there is a circle."""
+    count = len(after)
+    owners = np.repeat(np.arange(count), after.counts)
+    if np.all(after.values[:, 0] < owners):
+        return list(range(count))
+    followers: list[list[int]] = [[] for _ in range(count)]
+    for owner, before in zip(owners.tolist(), after.values[:, 0].tolist(), strict=True):
+        followers[before].append(owner)
+    missing = after.counts.tolist()
+    order = [position for position in range(count) if not missing[position]]
+    for position in order:
+        for follower in followers[position]:
+            missing[follower] -= 1
+            if not missing[follower]:
+                order.append(follower)
+    return order if len(order) == count else None
+
+
+def _in_circle(after: Ragged) -> int:
+    """The first request that is part of a circle, or behind one."""
+    alive = np.ones(len(after), dtype=bool)
+    while True:
+        waits = np.zeros(len(after), dtype=bool)
+        owners = np.repeat(np.arange(len(after)), after.counts)
+        waits[owners[alive[after.values[:, 0]]]] = True
+        if np.array_equal(waits & alive, alive):
+            return int(np.flatnonzero(alive)[0])
+        alive &= waits
+
+
+def _timed(trace: Trace, order: list[int]) -> Trace:
+    """Give requests without an arrival the earliest that those before them allow."""
+    untimed = trace.untimed
+    assert untimed is not None and trace.after is not None
+    arrival = trace.arrival_ns.tolist()
+    delays = trace.delay_ns.tolist() if trace.delay_ns is not None else [NONE] * len(trace)
+    for position in order:
+        if untimed[position]:
+            before = trace.after.rows(position)[:, 0].tolist()
+            latest = max((arrival[other] for other in before), default=0)
+            arrival[position] = min(latest + max(delays[position], 0), MAX_NS)
+    return replace(trace, arrival_ns=np.array(arrival, dtype=np.int64))

@@ -77,7 +77,9 @@ class Assembler:
         columns.setdefault("hash_runs", Ragged.empty(count, 2))
         part = Trace(
             **columns,
-            request_ids=Numbered(rows.numbers) if rows.request_ids is None else rows.request_ids,
+            request_ids=Numbered(rows.numbers)
+            if rows.request_ids is None
+            else tuple(rows.request_ids),
             image_names=rows.image_names,
             unknown=rows.unknown,
             meta=self._meta,

@@ -153,7 +153,7 @@ def command(
     jenga-sim run --sample --policy paged --format json
     """  # noqa: D301  (click reads the backspace character: "do not wrap this paragraph")
     from ..sim.run import prepare, simulate
-    from ..traces import read_jsonl, sample_path
+    from ..traces import read_trace, sample_path
     from .progress import Progress
     from .report import print_result
 
@@ -163,7 +163,7 @@ def command(
     given = {name: value for name, value in engine.items() if value is not None}
     engine_settings, policy_settings = _split_settings(settings)
     given |= engine_settings
-    requests = read_jsonl(
+    requests = read_trace(
         trace or sample_path(),
         block_size=trace_block_size,
         sort=sort,

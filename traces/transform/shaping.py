@@ -59,9 +59,7 @@ class Shaping:
         Raises:
             TraceError: A value is out of range, or nothing is left.
         """
-        if self.start_s or self.duration_s is not None:
-            duration = None if self.duration_s is None else _ns(self.duration_s, "--duration")
-            trace = window(trace, _ns(self.start_s, "--start"), duration)
+        trace = cut(trace, start_s=self.start_s, duration_s=self.duration_s)
         if self.requests is not None:
             trace = trace.head(self.requests)
         if self.prefix_model is not None:
@@ -91,6 +89,18 @@ class Shaping:
                 "give milliseconds to spread them all the same"
             )
         return round(quantum_ms * NS_PER_MS)
+
+
+def cut(trace: Trace, *, start_s: float = 0.0, duration_s: float | None = None) -> Trace:
+    """Return what arrives from ``start_s`` after the first arrival on, for ``duration_s``.
+
+    Raises:
+        TraceError: A time is out of range, or nothing arrives then.
+    """
+    if not start_s and duration_s is None:
+        return trace
+    duration_ns = None if duration_s is None else _ns(duration_s, "--duration")
+    return window(trace, _ns(start_s, "--start"), duration_ns)
 
 
 def _ns(seconds: float, flag: str) -> int:

@@ -71,6 +71,11 @@ def with_session_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
     return replace(trace, arrival_ns=own + starts[inverse]).in_order()
 
 
+def from_zero(trace: Trace) -> Trace:
+    """Return the trace with its first arrival at 0."""
+    return replace(trace, arrival_ns=trace.arrival_ns - trace.arrival_ns[:1])
+
+
 def session_codes(trace: Trace) -> IntColumn:
     """Return a number per request that is the same within a session and nowhere else."""
     alone = np.arange(len(trace), dtype=np.int64)

@@ -25,7 +25,6 @@ SHAPING = (
     "copies",
     "seed",
 )
-CUTTING = ("start", "duration", "requests")
 
 
 class Quantum(click.ParamType):
@@ -190,7 +189,7 @@ def notes_of(meta: "Meta", *, sort: bool = False) -> list[str]:
 
 def read_and_shape(path: Path, given: dict[str, Any]) -> "Trace":
     """Read a trace and change it as the options say."""
-    sort = bool(given["sort"])
+    known = bool(given["sort"])
     trace = open_trace(path, given).whole()
     trace = shaping(given).apply(trace)
-    return trace.with_meta(sorted_lines=0) if sort else trace
+    return trace.with_meta(sorted_lines=0) if known else trace

@@ -190,6 +190,5 @@ def notes_of(meta: "Meta", *, sort: bool = False) -> list[str]:
 def read_and_shape(path: Path, given: dict[str, Any]) -> "Trace":
     """Read a trace and change it as the options say."""
     known = bool(given["sort"])
-    trace = open_trace(path, given).whole()
-    trace = shaping(given).apply(trace)
+    trace = shaping(given).apply(open_trace(path, given).whole())
     return trace.with_meta(sorted_lines=0) if known else trace

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from .formats import canonical, weka
+from .formats import azure, burstgpt, canonical, lengths, mapped, weka
 from .formats.format import Format
 
-_ALL = (canonical.MOONCAKE, canonical.FORMAT, weka.FORMAT)
+_ALL = (
+    canonical.MOONCAKE,
+    canonical.FORMAT,
+    weka.FORMAT,
+    azure.FORMAT,
+    burstgpt.FORMAT,
+    lengths.FORMAT,
+    mapped.FORMAT,
+)
 
 FORMATS: dict[str, Format] = {found.name: found for found in _ALL}
 """Formats by name; of two that fit a file equally well the first is taken."""
 
-MAPPED = canonical.FORMAT
+MAPPED = mapped.FORMAT
 """For files whose fields the user explains."""

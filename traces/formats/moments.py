@@ -105,6 +105,9 @@ def _alike(texts: Texts) -> IntColumn | None:
     zones = letters[:, body:end] == np.frombuffer(zone.group(), dtype=np.uint8)
     if not zones.all() or letters[:, end:].any() or not letters[:, end - 1].all():
         return None
+    middle = letters[:, _DATE_BYTES:body]
+    if any(bool((middle == letter).any()) for letter in b"+-Z"):
+        return None
     try:
         moments = texts.astype(f"S{body}").astype("datetime64[ns]").astype(np.int64)
     except ValueError:

@@ -16,7 +16,6 @@ from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces import Trace, read_trace
 from jenga_sim.traces.columns import NONE
 from jenga_sim.traces.runs import block_counts
-
 from tests.traces.data import real
 
 HEAD = "weka-claude-code/sessions-head.rle.jsonl.gz"

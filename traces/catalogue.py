@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from .formats import azure, burstgpt, canonical, lengths, mapped, weka
+from .formats import (
+    azure,
+    bailian,
+    burstgpt,
+    canonical,
+    lengths,
+    llmservingsim,
+    mapped,
+    tracelab,
+    vllm_run,
+    weka,
+)
 from .formats.format import Format
 
 _ALL = (
@@ -12,6 +23,10 @@ _ALL = (
     azure.FORMAT,
     burstgpt.FORMAT,
     lengths.FORMAT,
+    bailian.FORMAT,
+    tracelab.FORMAT,
+    llmservingsim.FORMAT,
+    vllm_run.FORMAT,
     mapped.FORMAT,
 )
 

@@ -52,9 +52,13 @@ def test_unix_seconds_are_exact_to_the_microsecond(whole: int, digits: str) -> N
     assert int(column[0]) == int(Decimal(text) * 10**9)
 
 
-@given(value=st.integers(-MAX_NS, MAX_NS), digits=st.sampled_from([0, 3, 6, 9]))
-def test_whole_numbers_are_exact_in_every_unit(value: int, digits: int) -> None:
-    value //= 10**digits
+@given(
+    value=st.integers(0, MAX_NS),
+    sign=st.sampled_from([1, -1]),
+    digits=st.sampled_from([0, 3, 6, 9]),
+)
+def test_whole_numbers_are_exact_in_every_unit(value: int, sign: int, digits: int) -> None:
+    value = sign * (value // 10**digits)
     column, known = spans_ns(np.array([value]), digits)
     assert known.all()
     assert int(column[0]) == value * 10**digits
@@ -95,10 +99,17 @@ def test_a_date_does_not_depend_on_how_the_others_are_written(
     [
         *("", "now", "today", "NaT", "0", "2023", "20231116", "2023-11", "16/11/2023"),
         *("2023-13-01 00:00:00", "2023-11-16 25:00", "1969-12-31 23:59:59", "2300-01-01"),
-        "2023-11-16" + "0" * 40,
+        *("2023-11-16" + "0" * 40, "2023-11-16 1 :15:46", "2023-11-16+18:15:46", "2023-11-16X"),
     ],
 )
 def test_other_words_are_no_dates(word: str) -> None:
     column, known = moments_ns(texts("2023-11-16 00:00:00", word))
     assert known.tolist() == [True, False]
     assert column[1] == 0
+
+
+@given(word=st.text("0129-:.TZ+ ", max_size=20).map("2023-11-1".__add__))
+def test_whether_a_text_is_a_date_does_not_depend_on_the_others(word: str) -> None:
+    alone, among = moments_ns(texts(word)), moments_ns(texts("2023-11-16T00:00:00.5", word))
+    assert alone[1][0] == among[1][1]
+    assert alone[0][0] == among[0][1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...configs.errors import TraceError
 from ..prefix_model import apply_prefix_model
@@ -49,9 +49,9 @@ class Shaping:
     seed: int = 0
 
     @property
-    def changes_nothing(self) -> bool:
-        """Whether these are the defaults."""
-        return self == Shaping()
+    def leaves_counts(self) -> bool:
+        """Whether nothing is changed that a request says of itself, but perhaps empty outputs."""
+        return replace(self, zero_output="one", seed=0) == Shaping() and self.zero_output != "skip"
 
     def apply(self, trace: Trace) -> Trace:
         """Return the changed trace.

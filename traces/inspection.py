@@ -109,7 +109,7 @@ def inspect_file(
     Raises:
         TraceError: The file cannot be read.
     """
-    if shaping.leaves_counts:
+    if shaping.changes_nothing:
         reading = open_again()
         counts = _streamed(reading.parts(), progress)
         if counts is not None:

@@ -24,7 +24,9 @@ _HASH_BITS = 24
 class LruFigures:
     """What LRU caches of some sizes would hit, of all block references.
 
-    Blocks hit one by one, in the order of the prompt: a hit may lie behind a miss.
+    Blocks are used and hit one by one, in the order of the prompt, so a hit may lie behind a miss.
+    A cache that evicts the last block of a prompt first, as engines do, hits about as often (.1424
+    against .1395 for Mooncake's synthetic trace and a million tokens; else within .001).
 
     Attributes:
         sizes_tokens: Sizes that were asked for; a cache has as many whole blocks as fit.
@@ -71,7 +73,7 @@ def lru_figures(
 
     def hits(blocks: IntArray) -> tuple[float, ...]:
         found = np.searchsorted(followed, blocks * rate, side="right") + lacking
-        return tuple(np.clip(found / expected, 0.0, most).tolist())
+        return tuple(np.where(blocks > 0, np.clip(found / expected, 0.0, most), 0.0).tolist())
 
     curve = _curve_blocks(prompts.unique)
     sizes = np.array(sizes_tokens, dtype=np.int64) // prompts.block_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..runs import IntArray
 from .blocks import Prompts
 from .counts import Distribution
 from .exact import exact_sum
-from .lru import LruFigures, lru_figures
+from .lru import SIZES_TOKENS, LruFigures, lru_figures
 from .reuse import Reuse, walk
 from .sessions import SessionFigures, Sessions, given_sessions, session_figures
 from .tree import followers, previous_turns, session_codes, shared_blocks
@@ -73,7 +74,10 @@ class PromptFigures:
 
 
 def prompt_figures(
-    prompts: Prompts, codes: IntArray | None = None, think_ns: IntArray | None = None
+    prompts: Prompts,
+    codes: IntArray | None = None,
+    think_ns: IntArray | None = None,
+    sizes_tokens: Sequence[int] = SIZES_TOKENS,
 ) -> PromptFigures:
     """Figures of the prompts of a trace.
 
@@ -81,6 +85,7 @@ def prompt_figures(
         prompts: The prompts; traces without block ids have no runs.
         codes: Number of the session of each request, or -1 for none; None if no request has one.
         think_ns: Recorded time since the previous answer, -1 where unknown.
+        sizes_tokens: Sizes of LRU caches to report.
     """
     given = None if codes is None else given_sessions(codes)
     if not prompts.references:
@@ -110,7 +115,7 @@ def prompt_figures(
         chain_inferred=given is None,
     )
     figures = _session_figures(prompts, sessions, reuse, think_ns)
-    return PromptFigures(prefixes, lru_figures(prompts), figures)
+    return PromptFigures(prefixes, lru_figures(prompts, sizes_tokens), figures)
 
 
 def _own_hits(prompts: Prompts, sessions: Sessions, hits: int) -> int:

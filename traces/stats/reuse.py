@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runs import IntArray
-from .blocks import Chunk, Prompts
+from .blocks import Chunk, Prompts, by_block
 from .counts import ValueCounts
 
 NONE = -1
@@ -69,7 +69,7 @@ class _State:
         """Look the chunk's prompts up, then add their blocks."""
         if not len(chunk.blocks):
             return
-        order, blocks, heads = _by_block(chunk.blocks)
+        order, blocks, heads = by_block(chunk.blocks)
         tails = np.append(heads[1:], len(blocks)) - 1
         owners = chunk.owners()[order]
         users = np.roll(owners, 1)
@@ -113,13 +113,3 @@ class _State:
         hit = np.flatnonzero(hits)
         self._hit_blocks[chunk.requests] = hits
         self._source[chunk.requests.start + hit] = previous[chunk.starts[hit] + hits[hit] - 1]
-
-
-def _by_block(blocks: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Places ordered by block, then by place; the blocks there; where each block begins."""
-    bits = len(blocks).bit_length()
-    keys = blocks << bits | np.arange(len(blocks), dtype=np.int64)
-    keys.sort()
-    ordered = keys >> bits
-    heads = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return keys & ((1 << bits) - 1), ordered, heads

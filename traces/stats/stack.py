@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runs import IntArray
+from .blocks import by_block
 
 
 def stack_depths(blocks: IntArray) -> IntArray:
@@ -68,13 +69,10 @@ def _split(
 
 def _previous_use(blocks: IntArray) -> IntArray:
     """Place of the last earlier reference to each block, or -1."""
-    bits = len(blocks).bit_length()
-    keys = blocks << bits | np.arange(len(blocks), dtype=np.int64)
-    keys.sort()
-    places = keys & ((1 << bits) - 1)
-    same = np.flatnonzero(keys[1:] >> bits == keys[:-1] >> bits)
-    previous = np.full(len(blocks), -1, dtype=np.int64)
-    previous[places[same + 1]] = places[same]
+    places, _, heads = by_block(blocks)
+    previous = np.empty(len(blocks), dtype=np.int64)
+    previous[places[1:]] = places[:-1]
+    previous[places[heads]] = -1
     return previous
 
 

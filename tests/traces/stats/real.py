@@ -73,8 +73,7 @@ def weka(sessions: int | None = None) -> Columns:
 
     Requests of sub-agents count as turns of their session; their times count from the spawn.
     """
-    with gzip.open(published("weka-claude-code/sessions-head.rle.jsonl.gz"), "rt") as file:
-        traces = [json.loads(line) for line in file]
+    traces = weka_sessions()
     rows: list[dict[str, Any]] = [
         {**row, "session": code}
         for code, trace in enumerate(traces[:sessions])
@@ -90,6 +89,12 @@ def weka(sessions: int | None = None) -> Columns:
     think_ns = np.array([round(row.get("think_time", -1) * S) for row in rows], dtype=np.int64)
     prompts = Prompts(arrival_ns, _column(rows, "in"), offsets, runs, 64)
     return Columns(prompts, _column(rows, "out"), codes, think_ns)
+
+
+def weka_sessions() -> list[dict[str, Any]]:
+    """The recorded agent sessions as the file has them."""
+    with gzip.open(published("weka-claude-code/sessions-head.rle.jsonl.gz"), "rt") as file:
+        return [json.loads(line) for line in file]
 
 
 def _requests(rows: list[dict[str, Any]], start: float) -> list[dict[str, Any]]:

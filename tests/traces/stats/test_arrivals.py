@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces.stats import ArrivalCounts, ArrivalFigures
+from jenga_sim.traces.stats.quantum import find_quantum
 from tests.sim.strategies import examples
 
 S = 10**9
@@ -110,6 +111,15 @@ def test_a_coarse_clock_is_found_and_undone(quantum_ms: int) -> None:
     assert found.cv is not None
     assert found.cv > 1.3
     assert found.cv_spread == pytest.approx(figures(arrivals).cv, abs=0.02)
+
+
+def test_a_clock_that_skips_most_of_its_ticks_is_found_by_their_common_divisor() -> None:
+    slow = poisson(7) * 16 // S * S  # one request in 3.2 s
+
+    assert figures(slow).quantum_ms == 1000
+    steps, counts = np.unique(np.diff(np.unique(slow)), return_counts=True)
+    assert find_quantum(steps, counts, len(slow)) == S
+    assert find_quantum(steps, counts, len(slow), exact=False) is None
 
 
 def test_a_clock_that_jitters_is_found() -> None:

@@ -5,12 +5,14 @@ Each number is written as it was printed and compared to as many places.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pytest
 
+from jenga_sim.traces.runs import encode_runs
 from jenga_sim.traces.stats import (
     ArrivalCounts,
     ArrivalFigures,
@@ -22,7 +24,15 @@ from jenga_sim.traces.stats import (
     prompt_figures,
 )
 from jenga_sim.traces.stats.stack import stack_depths
-from tests.traces.stats.real import Columns, azure, lengths, mooncake, weka
+from tests.traces.stats.real import (
+    Columns,
+    azure,
+    lengths,
+    mooncake,
+    published,
+    weka,
+    weka_sessions,
+)
 
 BWB = "etalon/bwb_stats_llama2_tokenizer_filtered_v2.csv"
 ARXIV = "vidur/arxiv_summarization_stats_llama2_tokenizer_filtered_v2.csv"
@@ -226,6 +236,22 @@ def test_turns_of_agents(agents: Columns, agent_figures: PromptFigures) -> None:
     assert (found.context_tokens.p50, found.context_tokens.max) == (146_964.5, 894_371)
     # As published: the longest answer is among these sessions.
     assert int(agents.output_tokens.max()) == 18_195
+
+
+def test_lists_of_ids_code_to_the_runs_that_were_published() -> None:
+    coded = {trace["id"]: trace["requests"] for trace in weka_sessions()}
+    files = sorted(published("weka-claude-code/sessions/trace_0022.json").parent.glob("*.json"))
+    compared = 0
+
+    for trace in (json.loads(file.read_text(encoding="utf-8")) for file in files):
+        rows = zip(trace["requests"], coded.get(trace["id"], ()), strict=False)
+        for plain, runs in rows:
+            ids = np.array(plain.get("hash_ids", []), dtype=np.int64)
+            found = encode_runs(np.array([0, len(ids)]), ids)[1]
+            assert found.ravel().tolist() == runs.get("hash_runs", [])
+            compared += len(ids) > 0
+
+    assert compared == 43
 
 
 def test_a_sample_of_the_agents_blocks_tells_nearly_what_all_of_them_tell() -> None:

@@ -115,8 +115,9 @@ def test_a_sample_of_blocks_estimates_the_curve(most: int) -> None:
 
 
 def test_a_sample_without_any_block_still_gives_ratios() -> None:
-    found = lru_figures(prompts([[0, 1]] * 50), [4, 8], most_references=1)
+    found = lru_figures(prompts([[0, 1]] * 50), [3, 4, 8], most_references=1)
 
     assert found is not None
     assert found.sampling_rate == pytest.approx(0.01, rel=1e-4)
-    assert all(0 <= hit <= 0.98 for hit in found.size_hits)
+    assert found.size_hits == (0.0, 0.98, 0.98)
+    assert found.depth_blocks is None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..traces.inspection import Inspection
 
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 BLUE, RED, GREY = "#1f4e79", "#c0392b", "#7f8c8d"
 
 
@@ -43,14 +44,15 @@ def _arrivals(axes: "Axes", inspection: "Inspection") -> None:
     if len(counts) < 2:
         return _nothing(axes, "all requests arrive at once")
     width_s = timeline.width_ns / 1e9
-    # The last bin may be cut short by the end of the trace.
-    edges = np.arange(len(counts) + 1) * width_s
-    edges[-1] = max(inspection.arrivals.span_s, edges[-2] + width_s * 1e-3)
-    axes.stairs(counts / np.diff(edges), edges, color=BLUE, fill=True, alpha=0.8)
-    axes.set_xlabel("time since the first arrival, s")
+    # The last bin is cut short by the end of the trace, and would look like a drop.
+    whole = counts[:-1] / width_s
+    span_s = len(whole) * width_s
+    unit, size = next((pair for pair in _UNITS if span_s >= 3 * pair[1]), ("s", 1))
+    axes.stairs(whole, np.arange(len(counts)) * width_s / size, color=BLUE, fill=True, alpha=0.8)
+    axes.set_xlabel(f"time since the first arrival, {unit}")
     axes.set_ylabel(f"requests/s, per {width_s:g} s")
     axes.margins(x=0)
-    axes.set_ylim(bottom=0, top=float(np.max(counts[:-1] / width_s)) * 1.1)
+    axes.set_ylim(bottom=0)
 
 
 def _lengths(axes: "Axes", inspection: "Inspection") -> None:
@@ -84,7 +86,7 @@ def _hits(axes: "Axes", inspection: "Inspection") -> None:
     axes.set_xlabel("tokens that the cache holds")
     axes.set_ylabel("hit")
     axes.set_ylim(0, max(1.1 * max(prefixes.block_hit, prefixes.token_hit), 0.01))
-    axes.legend(loc="lower right")
+    axes.legend(loc="center left")
     axes.grid(alpha=0.3)
 
 

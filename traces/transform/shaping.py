@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...configs.errors import TraceError
-from ..prefix_model import apply_prefix_model
 from ..record import NS_PER_MS, Trace
 from .combine import copies
 from .cuts import window
@@ -60,6 +59,8 @@ class Shaping:
         if self.requests is not None:
             trace = trace.head(self.requests)
         if self.prefix_model is not None:
+            from ..prefix_model import apply_prefix_model
+
             trace = apply_prefix_model(trace, self.prefix_model, seed=self.seed)
         trace = self._on_other_clock(trace)
         return trace if self.copies == 1 else copies(trace, self.copies)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ...traces.inspection import Inspection
     from ...traces.stats import Distribution, LruFigures, PrefixFigures, SessionFigures
 
+FINE_MS = 1.0
+"""A clock that is no coarser does not show in the times between arrivals."""
 COLUMNS = ("mean", "p10", "p50", "p90", "p99", "max")
 
 
@@ -67,7 +69,8 @@ def _burstiness(figures: "Inspection") -> str:
     if arrivals.cv is None:
         return "too few different times"
     text = f"CV {arrivals.cv:.2f}"
-    if arrivals.quantum_ms is not None and arrivals.cv_spread is not None:
+    coarse = arrivals.quantum_ms is not None and arrivals.quantum_ms > FINE_MS
+    if coarse and arrivals.cv_spread is not None:
         text += (
             f", {arrivals.cv_spread:.2f} spread over quanta of {arrivals.quantum_ms:g} ms "
             f"({arrivals.per_timestamp_mean:.1f} requests each, at most "

@@ -125,7 +125,7 @@ def open_trace(path: Path, given: dict[str, Any]) -> "Reading":
         path,
         block_size=values["trace_block_size"],
         columns=dict(_pair(text) for text in values["columns"]),
-        tokenizer=values["tokenizer"],
+        
         on_bad_line="skip" if values["on_bad_line"] == "skip" else "error",
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..configs.engine import EngineConfig, ResolvedEngine, engine_config
 from ..configs.errors import ConfigError
 from ..configs.load import load_gpu, load_model
+from ..configs.replay import ReplayConfig
 from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import Carving, GroupingContext, PageGroup
 from ..policies.caching.rules import CacheRules, cache_rules
@@ -20,6 +21,7 @@ from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
 from ..traces import Trace, read_jsonl
 from .caching import chosen_retention, hash_warnings, vllm_caches
+from .dependencies import Dependencies
 from .pool import KVPool, kv_pool
 from .positions import beyond_positions
 from .scheduler import SchedulerConfig
@@ -43,6 +45,9 @@ class Setup:
     """Whether prefixes are cached."""
     cache: CacheRules | None
     """How vLLM caches them; None if nothing is cached, or by Jenga's pool."""
+    replay: ReplayConfig
+    dependencies: Dependencies | None
+    """Who comes after whom; None: nobody, and no request belongs to a session."""
     warnings: tuple[str, ...]
 
 
@@ -53,6 +58,8 @@ def prepare(
     gpu: GPUSpec | str,
     policy: Policy | str,
     vllm_log: str | Path | None = None,
+    replay: ReplayConfig | None = None,
+    dependencies: Dependencies | None = None,
     **engine: Any,
 ) -> Setup:
     """Resolve names, sizes and the pool; see ``run``."""
@@ -72,6 +79,7 @@ def prepare(
         cache = _cache_rules(groups, retention)
         hash_unit = cache.hash_block_size
     loaded = trace if isinstance(trace, Trace) else read_jsonl(trace)
+    replay = replay or ReplayConfig()
     return Setup(
         trace=loaded,
         model=model,
@@ -83,9 +91,12 @@ def prepare(
         carving=carving,
         caches=retention.enabled,
         cache=cache,
+        replay=replay,
+        dependencies=dependencies,
         warnings=(
             *cache_warnings,
             *_trace_warnings(loaded, model),
+            *_replay_warnings(replay, dependencies),
             *hash_warnings(loaded, groups, hash_unit),
             *_policy_warnings(model, policy, resolved, groups, carving, retention.enabled),
             *_size_warnings(pool, model, gpu, resolved.tp),
@@ -146,6 +157,16 @@ def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
     if trace.skipped_lines:
         warnings.append(f"{trace.skipped_lines} bad lines of the trace were skipped")
     return warnings
+
+
+def _replay_warnings(replay: ReplayConfig, dependencies: Dependencies | None) -> list[str]:
+    if replay.mode == "open" or dependencies is not None:
+        return []
+    instead = {
+        "session": "every request arrives at its timestamp, as in open loop",
+        "closed": "every request is a session of its own",
+    }
+    return [f"the trace names no sessions: {instead[replay.mode]}"]
 
 
 def _policy_warnings(

@@ -21,7 +21,7 @@ class Arrivals(Protocol):
     """
 
     def peek(self) -> int | None:
-        """When the next request arrives, in ns; None if that is not known or none is left. Pure."""
+        """When the next request arrives, in ns; None if that is not known, or none is left."""
         ...
 
     def pop(self) -> int:
@@ -146,16 +146,29 @@ class ClosedLoopArrivals(_DependentArrivals):
         self._shift_ns = plain(np.zeros(len(self._left), np.int64))
         """From recorded times of a session to those of the replay."""
         self._begun = 0
-        for _ in range(min(concurrency, len(self._left))):
-            self._begin(self._arrival_ns[0])
+        self._free_ns = list(self._arrival_ns[:1]) * min(concurrency, len(self._left))
+        """Heap of the moments from which on another session may be in flight."""
+
+    def peek(self) -> int | None:
+        """See Arrivals."""
+        while self._may_begin():
+            self._begin(heapq.heappop(self._free_ns))
+        return super().peek()
+
+    def _may_begin(self) -> bool:
+        """Whether another session begins by the time at which the next known request arrives."""
+        if not self._free_ns or self._begun == len(self._left):
+            return False
+        # Who arrives earlier than that may be rejected, and so end a session before.
+        return not self._known or self._free_ns[0] <= self._known[0][0]
 
     def ended(self, slot: int, now_ns: int) -> None:
         """See Arrivals."""
         super().ended(slot, now_ns)
         session = self._session[slot]
         self._left[session] -= 1
-        if not self._left[session] and self._begun < len(self._left):
-            self._begin(now_ns)
+        if not self._left[session]:
+            heapq.heappush(self._free_ns, now_ns)
 
     def _begin(self, at_ns: int) -> None:
         """Let the next session begin."""

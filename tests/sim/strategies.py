@@ -6,18 +6,21 @@ and "holds all of them at once", so that preemption and refused admission happen
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.errors import ConfigError
+from jenga_sim.configs.replay import ReplayConfig
 from jenga_sim.configs.specs import GPUSpec, Kind, LayerSpec, ModelSpec, cdiv
 from jenga_sim.policies.base import Carving, GroupingContext, PageGroup
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.presets import PRESETS, Policy
+from jenga_sim.sim.dependencies import Dependencies
 from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.recorder import Recorder, StepRecord
 from jenga_sim.sim.run import Setup, make_replica, prepare
@@ -66,6 +69,24 @@ class Arrival(NamedTuple):
     priority: int = 0
 
 
+class Turn(NamedTuple):
+    """Whom a request comes after, its think time (-1: unknown) and its session (-1: its own)."""
+
+    after: tuple[int, ...] = ()
+    delay_ns: int = -1
+    session: int = -1
+
+
+def dependencies_of(turns: Sequence[Turn]) -> Dependencies:
+    """The columns of ``turns``."""
+    return Dependencies(
+        after_offsets=np.cumsum([0, *(len(turn.after) for turn in turns)], dtype=np.int64),
+        after=np.array([slot for turn in turns for slot in turn.after], dtype=np.int64),
+        delay_ns=np.array([turn.delay_ns for turn in turns], dtype=np.int64),
+        session=np.array([turn.session for turn in turns], dtype=np.int64),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A model, an engine, a trace and how scarce memory is."""
@@ -80,6 +101,9 @@ class Scenario:
     """Added to the pool, so that it is no multiple of a page."""
     rejects: int = 0
     """Number of requests that the smallest pool is too small for, if they differ in size."""
+    turns: tuple[Turn, ...] = ()
+    """One per request, if any comes after others."""
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
 
     @property
     def model(self) -> ModelSpec:
@@ -190,7 +214,15 @@ def setup_of(scenario: Scenario, policy: str, *, pool: int | None = None) -> Set
     # The prefix cache has tests of its own (test_cached_run.py).
     engine = engine_of(scenario)
     engine |= {"kv_cache_memory_bytes": size, "enable_prefix_caching": False}
-    return prepare(scenario.trace, model=scenario.model, gpu=GPU, policy=policy, **engine)
+    return prepare(
+        scenario.trace,
+        model=scenario.model,
+        gpu=GPU,
+        policy=policy,
+        replay=scenario.replay,
+        dependencies=dependencies_of(scenario.turns) if scenario.turns else None,
+        **engine,
+    )
 
 
 class Decision(NamedTuple):
@@ -458,3 +490,42 @@ def scenarios(
         odd_bytes=draw(st.integers(0, 40)),
         rejects=draw(st.sampled_from([0, 1, 0])) if rejects else 0,
     )
+
+
+DELAYS = st.one_of(st.sampled_from([-1, 0, 0]), st.integers(0, 3_000_000), st.just(60_000_000))
+SESSIONS = st.sampled_from([-1, 0, 0, 1, 1, 2])
+
+
+@st.composite
+def turns_of(draw: st.DrawFn, count: int) -> tuple[Turn, ...]:
+    """Chains, forks and joins of ``count`` requests, within sessions and, rarely, across them.
+
+    Now and then a request comes after one that is below it in the trace.
+    """
+    slots = list(range(count))
+    order = draw(st.sampled_from([slots, slots, slots, slots[::-1]]))
+    codes = [draw(SESSIONS) for _ in slots]
+    turns: dict[int, Turn] = {}
+    for position, slot in enumerate(order):
+        earlier = order[:position]
+        own = [before for before in earlier if codes[before] == codes[slot] != -1]
+        known = draw(st.sampled_from([own, own, own, own, earlier])) or own
+        how = draw(st.sampled_from(["nobody", "last", "last", "last", "several"]))
+        after = known[-1:] if how == "last" else []
+        if how == "several" and known:
+            after = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
+        turns[slot] = Turn(tuple(after), draw(DELAYS), codes[slot])
+    return tuple(turns[slot] for slot in slots)
+
+
+REPLAYS = st.one_of(
+    st.just(ReplayConfig("session")), st.builds(ReplayConfig, st.just("closed"), st.integers(1, 4))
+)
+
+
+@st.composite
+def replays(draw: st.DrawFn, scenario: st.SearchStrategy[Scenario]) -> Scenario:
+    """A scenario of ``scenario`` whose requests come after one another, in either mode."""
+    drawn = draw(scenario)
+    turns = draw(turns_of(len(drawn.requests)))
+    return replace(drawn, turns=turns, replay=draw(REPLAYS))

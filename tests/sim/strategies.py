@@ -7,6 +7,7 @@ and "holds all of them at once", so that preemption and refused admission happen
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -492,40 +493,39 @@ def scenarios(
     )
 
 
-DELAYS = st.one_of(st.sampled_from([-1, 0, 0]), st.integers(0, 3_000_000), st.just(60_000_000))
-SESSIONS = st.sampled_from([-1, 0, 0, 1, 1, 2])
-
-
-@st.composite
-def turns_of(draw: st.DrawFn, count: int) -> tuple[Turn, ...]:
+def turns_of(count: int, random: Random) -> tuple[Turn, ...]:
     """Chains, forks and joins of ``count`` requests, within sessions and, rarely, across them.
 
-    Now and then a request comes after one that is below it in the trace.
+    Now and then requests come after others that are below them in the trace.
     """
-    slots = list(range(count))
-    order = draw(st.sampled_from([slots, slots, slots, slots[::-1]]))
-    codes = [draw(SESSIONS) for _ in slots]
+    order = list(range(count))
+    if random.random() < 0.2:
+        random.shuffle(order)
+    codes = [random.choice([-1, 0, 0, 1, 1, 2]) for _ in order]
     turns: dict[int, Turn] = {}
     for position, slot in enumerate(order):
         earlier = order[:position]
         own = [before for before in earlier if codes[before] == codes[slot] != -1]
-        known = draw(st.sampled_from([own, own, own, own, earlier])) or own
-        how = draw(st.sampled_from(["nobody", "last", "last", "last", "several"]))
-        after = known[-1:] if how == "last" else []
-        if how == "several" and known:
-            after = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3))
-        turns[slot] = Turn(tuple(after), draw(DELAYS), codes[slot])
-    return tuple(turns[slot] for slot in slots)
+        known = own if random.random() < 0.9 else earlier
+        after = known[-1:] if random.random() < 0.7 else []
+        if known and random.random() < 0.2:
+            after = random.choices(known, k=3)
+        delay_ns = random.choice([-1, 0, 0, random.randrange(3_000_000), 60_000_000])
+        turns[slot] = Turn(tuple(after), delay_ns, codes[slot])
+    return tuple(turns[slot] for slot in range(count))
 
 
-REPLAYS = st.one_of(
-    st.just(ReplayConfig("session")), st.builds(ReplayConfig, st.just("closed"), st.integers(1, 4))
-)
+def turns(count: int) -> st.SearchStrategy[tuple[Turn, ...]]:
+    """Any ``turns_of`` so many requests."""
+    return st.randoms(use_true_random=True).map(lambda random: turns_of(count, random))
+
+
+REPLAYS = (ReplayConfig("session"), *(ReplayConfig("closed", n) for n in (1, 2, 3)))
 
 
 @st.composite
 def replays(draw: st.DrawFn, scenario: st.SearchStrategy[Scenario]) -> Scenario:
     """A scenario of ``scenario`` whose requests come after one another, in either mode."""
     drawn = draw(scenario)
-    turns = draw(turns_of(len(drawn.requests)))
-    return replace(drawn, turns=turns, replay=draw(REPLAYS))
+    after = draw(turns(len(drawn.requests)))
+    return replace(drawn, turns=after, replay=draw(st.sampled_from(REPLAYS)))

@@ -20,7 +20,7 @@ from tests.sim.replay_laws import (
     expected_sessions,
     sessions_in_flight_are_as_many_as_there_may_be,
 )
-from tests.sim.strategies import dependencies_of, examples, turns_of
+from tests.sim.strategies import dependencies_of, examples, turns
 
 SESSION = ReplayConfig("session")
 
@@ -165,12 +165,9 @@ def graphs(draw: st.DrawFn) -> Graph:
     count = draw(st.integers(1, 9))
     gaps = st.sampled_from([0, 0, 1, 4, 30])
     arrival_ns = np.cumsum([draw(gaps) for _ in range(count)]).tolist()
-    turns = tuple(
-        turn._replace(delay_ns=min(turn.delay_ns, draw(st.sampled_from([0, 3, 50]))))
-        for turn in draw(turns_of(count))
-    )
-    serving = st.sampled_from([0, 1, 3, 3, 20])
-    return Graph(turns, arrival_ns, [draw(serving) for _ in turns], draw(st.sampled_from([1, 7])))
+    after = [turn._replace(delay_ns=min(turn.delay_ns, 50)) for turn in draw(turns(count))]
+    serving = [draw(st.sampled_from([0, 1, 3, 3, 20])) for _ in after]
+    return Graph(tuple(after), arrival_ns, serving, draw(st.sampled_from([1, 7])))
 
 
 @pytest.mark.parametrize("mode", ["session", "closed"])

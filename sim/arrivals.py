@@ -141,6 +141,8 @@ class ClosedLoopArrivals(_DependentArrivals):
         self._session = plain(session)
         self._left = plain(np.bincount(session))
         """Requests of each session that have not ended."""
+        self._end_ns = plain(np.zeros(len(self._left), np.int64))
+        """Latest end of those that have."""
         self._roots = plain(roots)
         self._root_offsets = plain(np.searchsorted(session[roots], np.arange(len(self._left) + 1)))
         self._shift_ns = plain(np.zeros(len(self._left), np.int64))
@@ -167,8 +169,9 @@ class ClosedLoopArrivals(_DependentArrivals):
         super().ended(slot, now_ns)
         session = self._session[slot]
         self._left[session] -= 1
+        self._end_ns[session] = max(self._end_ns[session], now_ns)
         if not self._left[session]:
-            heapq.heappush(self._free_ns, now_ns)
+            heapq.heappush(self._free_ns, self._end_ns[session])
 
     def _begin(self, at_ns: int) -> None:
         """Let the next session begin."""

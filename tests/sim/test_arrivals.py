@@ -143,6 +143,19 @@ def test_ends_count_by_their_time_not_by_when_they_are_told() -> None:
     assert arrivals.peek() == 13
 
 
+def test_a_session_has_ended_with_the_last_of_its_requests() -> None:
+    """Not with the one that is told last: that was rejected while the other was served."""
+    arrivals = columns(
+        [Turn(session=0), Turn(session=0), Turn()], [0, 1, 2], ReplayConfig("closed", 1)
+    )
+    assert [(arrivals.peek(), arrivals.pop()) for _ in range(2)] == [(0, 0), (1, 1)]
+
+    arrivals.ended(0, 10)
+    arrivals.ended(1, 1)
+
+    assert arrivals.peek() == 10
+
+
 def test_an_empty_trace_has_no_arrivals() -> None:
     for replay in (ReplayConfig(), SESSION, ReplayConfig("closed", 3)):
         assert make_arrivals(np.zeros(0, np.int64), replay).peek() is None
@@ -199,10 +212,10 @@ def test_every_request_arrives_exactly_when_its_turn_has_come(mode: str) -> None
 
     holds()
     print(dict(seen))
-    assert seen["joins"] >= 0.1 * seen["runs"]
-    assert seen["rejected first"] >= 0.2 * seen["runs"]
-    assert seen["upwards"] >= 0.1 * seen["runs"]
-    assert seen["full"] >= (0.3 * seen["runs"] if mode == "closed" else 0)
+    assert seen["joins"] >= 0.05 * seen["runs"]
+    assert seen["rejected first"] >= 0.1 * seen["runs"]
+    assert seen["upwards"] >= 0.05 * seen["runs"]
+    assert seen["full"] >= (0.2 * seen["runs"] if mode == "closed" else 0)
 
 
 @examples(200)

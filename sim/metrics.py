@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .recorder import Recorder
-from .requests import Requests, Status
+from .requests import NEVER, Requests, Status
 from .table_contract import Tables
 from .usage import PARTS
 
@@ -90,7 +90,7 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
     output = np.frombuffer(requests.output, dtype=np.int64)
     prompt = np.frombuffer(requests.prompt, dtype=np.int64)
     preemptions = np.frombuffer(requests.preemptions, dtype=np.int64)
-    span_ns = int(last[done].max() - arrival.min()) if done.any() else 0
+    span_ns = int(last[done].max() - arrival[arrival != NEVER].min()) if done.any() else 0
     seconds = span_ns / 1e9
     ttft = (first - arrival)[done] / NS_PER_MS
     e2e = (last - arrival)[done] / NS_PER_MS

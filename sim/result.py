@@ -84,6 +84,7 @@ def requests_frame(
         )
     }
     done = columns["status"] == Status.FINISHED
+    arrived = columns["arrival"] != NEVER
 
     def since_arrival(name: str, known: pd.Series) -> pd.Series:
         return ((columns[name] - columns["arrival"]) / 1e6).where(known)
@@ -97,7 +98,9 @@ def requests_frame(
             "status": [Status(value).name.lower() for value in requests.status],
             "rejected_by": [rejected.get(slot, "") for slot in range(len(requests))],
             # In two parts: Unix time in ns has more digits than a float.
-            "arrival_ms": columns["arrival"] // 10**6 + columns["arrival"] % 10**6 / 1e6,
+            "arrival_ms": (columns["arrival"] // 10**6 + columns["arrival"] % 10**6 / 1e6).where(
+                arrived
+            ),
             "input_tokens": pd.Series(requests.prompt, dtype="int64"),
             "output_tokens": columns["output"],
             "hit_tokens": pd.Series(requests.hit, dtype="int64").clip(lower=0),

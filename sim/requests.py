@@ -38,9 +38,14 @@ class Requests:
         """Start with all requests pending. Times in ns; lengths in tokens.
 
         ``arrival_ns`` is for tables without a clock: the engine notes arrivals as they happen.
+        A request whose ``max_tokens`` is 0 ends with its prompt: an engine then generates one
+        token, which nobody reads.
         """
         self.prompt = array("q", prompt_tokens)
-        self.max_tokens = array("q", max_tokens)
+        wanted = array("q", max_tokens)
+        self.max_tokens = array("q", (max(tokens, 1) for tokens in wanted))
+        self.unread = array("q", (int(tokens == 0) for tokens in wanted))
+        """1 where the one token that comes out is not counted."""
         count = len(self.prompt)
         self.arrival_ns = array("q", arrival_ns) if arrival_ns is not None else _zeros(count, NEVER)
         self.cross = array("q", cross_tokens) if cross_tokens is not None else _zeros(count)

@@ -81,6 +81,7 @@ def requests_frame(
             ("last", requests.last_token_ns),
             ("status", requests.status),
             ("output", requests.output),
+            ("unread", requests.unread),
         )
     }
     done = columns["status"] == Status.FINISHED
@@ -89,9 +90,11 @@ def requests_frame(
     def since_arrival(name: str, known: pd.Series) -> pd.Series:
         return ((columns[name] - columns["arrival"]) / 1e6).where(known)
 
-    ttft = since_arrival("first", columns["first"] != NEVER)
+    columns["output"] *= 1 - columns["unread"]
+    ttft = since_arrival("first", (columns["first"] != NEVER) & (columns["unread"] == 0))
     e2e = since_arrival("last", done)
     several = done & (columns["output"] > 1)
+    decoding = (columns["last"] - columns["first"]) / 1e6
     return pd.DataFrame(
         {
             "request_id": list(ids),
@@ -106,7 +109,7 @@ def requests_frame(
             "hit_tokens": pd.Series(requests.hit, dtype="int64").clip(lower=0),
             "queue_ms": since_arrival("scheduled", columns["scheduled"] != NEVER),
             "ttft_ms": ttft,
-            "tpot_ms": ((e2e - ttft) / (columns["output"] - 1).clip(lower=1)).where(several),
+            "tpot_ms": (decoding / (columns["output"] - 1).clip(lower=1)).where(several),
             "e2el_ms": e2e,
             "preemptions": pd.Series(requests.preemptions, dtype="int64"),
             "recomputed_tokens": pd.Series(requests.recomputed, dtype="int64"),

@@ -47,7 +47,7 @@ def make_result(setup: Setup, replica: Replica) -> Result:
     }
     return Result(
         summary=summary,
-        requests=requests_frame(replica.requests, setup.trace.request_ids, replica.rejected),
+        requests=requests_frame(replica.requests, setup.trace, replica.rejected),
         steps=steps_frame(replica.recorder),
         config=config,
         provenance=_provenance(setup, config, replica),

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from ..policies.base import MemoryUsage
+from ..traces import Trace
 from .recorder import Recorder
 from .requests import NEVER, Requests, Status
 from .usage import PARTS, memory_usage
@@ -68,9 +69,7 @@ class Result:
         path.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")
 
 
-def requests_frame(
-    requests: Requests, ids: tuple[str, ...], rejected: dict[int, str]
-) -> pd.DataFrame:
+def requests_frame(requests: Requests, trace: Trace, rejected: dict[int, str]) -> pd.DataFrame:
     """One row per request; times in ms, NaN where a moment did not come."""
     columns = {
         name: pd.Series(column, dtype="int64")
@@ -97,7 +96,8 @@ def requests_frame(
     decoding = (columns["last"] - columns["first"]) / 1e6
     return pd.DataFrame(
         {
-            "request_id": list(ids),
+            "request_id": list(trace.request_ids),
+            **_sessions(trace),
             "status": [Status(value).name.lower() for value in requests.status],
             "rejected_by": [rejected.get(slot, "") for slot in range(len(requests))],
             # In two parts: Unix time in ns has more digits than a float.
@@ -115,6 +115,13 @@ def requests_frame(
             "recomputed_tokens": pd.Series(requests.recomputed, dtype="int64"),
         }
     )
+
+
+def _sessions(trace: Trace) -> dict[str, list[str | None]]:
+    """The session of each request, where the trace names any."""
+    if trace.session is None:
+        return {}
+    return {"session_id": [trace.session.word(index) for index in range(len(trace))]}
 
 
 def steps_frame(recorder: Recorder) -> pd.DataFrame:

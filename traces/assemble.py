@@ -63,7 +63,7 @@ class Assembler:
             self._meta,
             hash_tail=self._meta.hash_tail or hash_tail(trace),
             skipped_lines=self._problems.count,
-            sorted_lines=_disorder(trace.arrival_ns),
+            sorted_lines=_disorder(trace),
         )
         return replace(trace, meta=meta).in_order()
 
@@ -157,11 +157,12 @@ def _earlier(part: Trace, zero_ns: int) -> Trace:
     return replace(part, arrival_ns=part.arrival_ns - zero_ns)
 
 
-def _disorder(arrival_ns: IntColumn) -> int:
-    """How many entries are smaller than one before them."""
-    if not np.any(arrival_ns[1:] < arrival_ns[:-1]):
+def _disorder(trace: Trace) -> int:
+    """How many requests are earlier than one above them; sessions stand one after the other."""
+    arrival = trace.arrival_ns
+    if trace.session is not None or not np.any(arrival[1:] < arrival[:-1]):
         return 0
-    return int(np.sum(arrival_ns < np.maximum.accumulate(arrival_ns)))
+    return int(np.sum(arrival < np.maximum.accumulate(arrival)))
 
 
 def joined(parts: list[Trace]) -> Trace:

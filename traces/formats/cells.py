@@ -18,7 +18,8 @@ from .moments import MOMENT_BYTES, MOMENT_RULE, moments_ns, spans_ns
 Cells = npt.NDArray[Any]
 """Cells of one field: numbers, bytes or str objects."""
 
-_UNITS = {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}
+UNITS = {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}
+"""Units of a span by ``Field.digits``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Field:
         if self.kind == "moment":
             return MOMENT_RULE
         if self.kind == "span":
-            return f"a number of {_UNITS[self.digits]}"
+            return f"a number of {UNITS[self.digits]}"
         if self.kind == "word":
             return "a word"
         least, most = LIMITS.get(self.column, (0, MAX_TOKENS))

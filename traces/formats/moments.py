@@ -85,7 +85,7 @@ def _in_form(word: str) -> re.Match[str] | None:
 
 
 def _alike(texts: Texts) -> IntColumn | None:
-    """Moments, if digits and signs are at the same places in all texts, and the zone is the same."""
+    """Moments, if digits and signs are at the same places in all texts, in one zone; else None."""
     form = _in_form(bytes(texts[0]).decode("ascii", "replace")) if len(texts) else None
     if form is None:
         return None

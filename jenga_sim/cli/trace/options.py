@@ -16,7 +16,6 @@ SHAPING = (
     "duration",
     "requests",
     "prefix_model",
-    "zero_output",
     "spread_quantum",
     "max_gap",
     "time_scale",
@@ -101,13 +100,6 @@ def shaping_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-gap", type=float, help="Longest pause in seconds."),
         click.option("--copies", type=int, default=1, help="N times the load, nothing shared."),
         click.option(
-            "--zero-output",
-            type=click.Choice(["one", "prefill", "skip"]),
-            default="one",
-            show_default=True,
-            help="Requests without output: one token, only their prompt, or left out.",
-        ),
-        click.option(
             "--prefix-model",
             metavar="WORDS",
             help="Shared prefixes for a trace without hash ids: none, shared:k=..,len=.., "
@@ -133,7 +125,7 @@ def open_trace(path: Path, given: dict[str, Any]) -> "Reading":
         path,
         block_size=values["trace_block_size"],
         columns=dict(_pair(text) for text in values["columns"]),
-        tokenizer=values["tokenizer"],
+        
         on_bad_line="skip" if values["on_bad_line"] == "skip" else "error",
     )
 
@@ -157,7 +149,6 @@ def shaping(given: dict[str, Any]) -> "Shaping":
         duration_s=values["duration"],
         requests=values["requests"],
         prefix_model=values["prefix_model"],
-        zero_output=values["zero_output"],
         spread_quantum_ms=values["spread_quantum"],
         max_gap_s=values["max_gap"],
         time_scale=values["time_scale"],

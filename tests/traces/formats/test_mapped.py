@@ -131,10 +131,10 @@ def test_fields_called_like_a_meaning_need_not_be_named_and_the_user_is_told(
     trace = read_trace(path, columns={"out": "output_length"})
     assert trace.arrival_ns.tolist() == [1_000_000_000]
     assert trace.input_tokens.tolist() == [5]
-    said = trace.meta.notes[0]
-    assert "timestamp: timestamp_s (a number of seconds)" in said
-    assert "output_length: out (an integer from 0" in said
-    assert "fields that are not used: other" in trace.meta.notes
+    assert trace.meta.notes == (
+        "read as output_length: out, timestamp: timestamp_s (seconds), input_length: prompt_tokens",
+        "fields that are not used: other",
+    )
 
 
 def test_without_a_time_all_requests_arrive_at_once_and_the_user_is_told(tmp_path: Path) -> None:

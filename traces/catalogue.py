@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from .formats import azure, burstgpt, canonical, lengths, mapped, weka
+from .formats import (
+    aiperf,
+    azure,
+    blis,
+    burstgpt,
+    canonical,
+    guidellm,
+    lengths,
+    lmcache,
+    mapped,
+    otel,
+    servegen,
+    sharegpt,
+    vllm_bench,
+    weka,
+)
 from .formats.format import Format
 
 _ALL = (
@@ -13,6 +28,15 @@ _ALL = (
     burstgpt.FORMAT,
     lengths.FORMAT,
     mapped.FORMAT,
+    vllm_bench.FORMAT,
+    aiperf.FORMAT,
+    guidellm.FORMAT,
+    otel.FORMAT,
+    otel.OTLP_FORMAT,
+    sharegpt.FORMAT,
+    lmcache.FORMAT,
+    blis.FORMAT,
+    servegen.FORMAT,
 )
 
 FORMATS: dict[str, Format] = {found.name: found for found in _ALL}

@@ -118,5 +118,3 @@ def _notes(copies: Iterable[str]) -> list[str]:
             f"{', '.join(listed[:3])}{more}"
         )
     return notes
-
-

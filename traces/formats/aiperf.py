@@ -150,7 +150,7 @@ def _profiled(source: Source, problems: Problems) -> tuple[list[int], list[Recor
     for count, what in (
         (warmup, "records are of the warm-up; they are left out"),
         (failed, "requests failed or were cancelled; they are kept as cancelled"),
-        (unknown, "requests failed without a known prompt length; they are left out"),
+        (unknown, "requests failed without a prompt length; they are left out"),
     ):
         if count:
             problems.notes.append(f"{count} {what}")

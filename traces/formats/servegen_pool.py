@@ -166,7 +166,7 @@ def _lengths(path: Path, problems: Problems) -> dict[int, Mapping[str, Values]]:
             if all(len(values.ends) for values in window.values()) and window:
                 fields[int(start)] = window
         except ValueError as error:
-            problems.add(f"{path}:", f"{shown(start)}.{error}")
+            problems.add(str(path), f"{shown(start)}.{error}")
     return fields
 
 

@@ -151,9 +151,7 @@ def _requests(source: Source, run: Run, problems: Problems) -> tuple[list[int], 
             numbers.append(number)
             sent.append(request)
     if unknown:
-        problems.notes.append(
-            f"{unknown} requests failed without a known length; they are left out"
-        )
+        problems.notes.append(f"{unknown} requests failed without a prompt length; left out")
     return numbers, sent
 
 

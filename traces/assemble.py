@@ -84,7 +84,7 @@ class Assembler:
         )
         self._after_names |= rows.after_names
         self._numbers.append(rows.numbers[good])
-        return part if good.all() else _kept(part, np.flatnonzero(good))
+        return part if good.all() else taken(part, np.flatnonzero(good))
 
     def _unique(self, rows: Rows, good: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which rows have a name that no row above them has."""
@@ -114,8 +114,8 @@ class Assembler:
         return f"line {place}" if place.isdigit() else place.strip()
 
 
-def _kept(part: Trace, index: IntColumn) -> Trace:
-    """Rows of a part; ``after`` keeps its numbers, which are not positions yet."""
+def taken(part: Trace, index: IntColumn) -> Trace:
+    """Return the requests ``index`` of a part; ``after`` keeps its numbers, which are no positions."""
     after = part.after
     kept = replace(part, after=None).take(index)
     return kept if after is None else replace(kept, after=after.take(index))

@@ -8,7 +8,7 @@ import argparse
 import json
 import time
 
-from jenga_sim import read_jsonl, sample_path
+from jenga_sim import read_trace, sample_path
 from jenga_sim.policies.presets import PRESETS
 from jenga_sim.sim.run import prepare, simulate
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--model", default="gemma-3-27b")
     parser.add_argument("--gpu", default="h100-sxm")
     arguments = parser.parse_args()
-    trace = read_jsonl(sample_path())
+    trace = read_trace(sample_path())
     for policy in arguments.policy:
         best = float("inf")
         steps = 0

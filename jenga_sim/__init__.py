@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .sim.model_card import model_card
     from .sim.result import Result
     from .sim.run import run
-    from .traces import Trace, read_jsonl, sample_path
+    from .traces import Trace, read_trace, sample_path
 
 _HOMES = {
     "Carving": "policies.base",
@@ -48,7 +48,7 @@ _HOMES = {
     "max_context": "sim.max_context",
     "model_card": "sim.model_card",
     "model_names": "configs.load",
-    "read_jsonl": "traces",
+    "read_trace": "traces",
     "run": "sim.run",
     "sample_path": "traces",
     "with_draft": "configs.pairs",
@@ -80,7 +80,7 @@ __all__ = [
     "max_context",
     "model_card",
     "model_names",
-    "read_jsonl",
+    "read_trace",
     "run",
     "sample_path",
     "with_draft",

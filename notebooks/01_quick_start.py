@@ -20,10 +20,10 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from jenga_sim import read_jsonl, run, sample_path
+from jenga_sim import read_trace, run, sample_path
 from jenga_sim.sim.plots import batch_figure, memory_figure
 
-trace = read_jsonl(sample_path())
+trace = read_trace(sample_path())
 pd.DataFrame(
     {"input_tokens": trace.input_tokens, "output_tokens": trace.output_tokens}
 ).describe(percentiles=[0.5, 0.95]).round()

@@ -77,7 +77,7 @@ def hash_warnings(trace: Trace, groups: Sequence[PageGroup], unit: int) -> list[
 
     ``unit``: tokens per key; 0 where nothing is cached.
     """
-    if not len(trace.hash_ids):
+    if not trace.has_hashes:
         return ["the trace has no hash_ids: no prefix is shared"] if unit else []
     if not unit:
         return [

@@ -28,7 +28,7 @@ def make_result(setup: Setup, replica: Replica) -> Result:
         "num_gpus": setup.engine.tp,
         "policy": setup.policy.name,
         "trace": setup.trace.name,
-        "skipped_lines": setup.trace.skipped_lines,
+        "skipped_lines": setup.trace.meta.skipped_lines,
         **summarize(replica.requests, replica.recorder, setup.engine.tp),
         **prefix_cache_figures(replica.requests, replica.scheduler.tables),
         "rejected_by": {reason: rejected.count(reason) for reason in sorted(set(rejected))},
@@ -62,7 +62,7 @@ def _config(setup: Setup) -> dict[str, Any]:
     policy = asdict(setup.policy)
     del policy["summary"]
     return {
-        "trace": {"name": setup.trace.name, "sha256": setup.trace.sha256},
+        "trace": {"name": setup.trace.name, "sha256": setup.trace.meta.sha256},
         "model": setup.model.name,
         "gpu": setup.gpu.name,
         "policy": policy,
@@ -74,7 +74,7 @@ def _config(setup: Setup) -> dict[str, Any]:
 def _provenance(setup: Setup, config: dict[str, Any], replica: Replica) -> dict[str, Any]:
     return {
         "schema": "jenga-sim/provenance/1",
-        "trace_sha256": setup.trace.sha256,
+        "trace_sha256": setup.trace.meta.sha256,
         "config_sha256": _sha256(config),
         "profile": replica.latency.describe()["model"],
         "profile_sha256": _sha256(replica.latency.describe()),

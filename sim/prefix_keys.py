@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..traces import Trace
+from ..traces.runs import dense_starts, expand
 
 IntArray = npt.NDArray[np.int64]
 
@@ -36,18 +37,21 @@ class TraceKeys:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        ids, self._ranks = np.unique(trace.hash_ids, return_inverse=True)
+        # Ids may be any numbers; ranks times the block size fit an integer.
+        starts, blocks = dense_starts(trace.hash_runs.values)
+        self._runs = np.stack([starts, trace.hash_runs.values[:, 1]], axis=1)
         totals = trace.input_tokens + trace.output_tokens
         # Keys of one request's own tokens start behind all ids and all requests before it.
-        starts = np.concatenate([[0], np.cumsum(totals)[:-1]]) if len(trace) else totals
-        self._own = starts + len(ids) * trace.block_size
+        before = np.concatenate([[0], np.cumsum(totals)[:-1]]) if len(trace) else totals
+        self._own = before + blocks * trace.block_size
 
     def of(self, slot: int, unit: int) -> IntArray:
         """See PrefixKeys."""
         trace = self._trace
         total = int(trace.input_tokens[slot] + trace.output_tokens[slot])
         last = np.arange(1, total // unit + 1, dtype=np.int64) * unit - 1
-        ranks = self._ranks[trace.hash_offsets[slot] : trace.hash_offsets[slot + 1]]
+        offsets = trace.hash_runs.offsets
+        ranks = expand(self._runs[offsets[slot] : offsets[slot + 1]])
         known = min(int(trace.input_tokens[slot]), len(ranks) * trace.block_size)
         keys = self._own[slot] + last
         shared = int(np.searchsorted(last, known))

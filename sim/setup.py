@@ -18,7 +18,7 @@ from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRu
 from ..policies.page_advice import large_page_warning
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
-from ..traces import Trace, read_jsonl
+from ..traces import Trace, read_trace
 from .caching import chosen_retention, hash_warnings, vllm_caches
 from .pool import KVPool, kv_pool
 from .positions import beyond_positions
@@ -71,7 +71,7 @@ def prepare(
     elif retention.enabled:
         cache = _cache_rules(groups, retention)
         hash_unit = cache.hash_block_size
-    loaded = trace if isinstance(trace, Trace) else read_jsonl(trace)
+    loaded = trace if isinstance(trace, Trace) else read_trace(trace)
     return Setup(
         trace=loaded,
         model=model,
@@ -143,8 +143,13 @@ def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
         warnings.append(
             f"{model.name} has no cross attention: cross_tokens of the trace are ignored"
         )
-    if trace.skipped_lines:
-        warnings.append(f"{trace.skipped_lines} bad lines of the trace were skipped")
+    if trace.meta.skipped_lines:
+        warnings.append(f"{trace.meta.skipped_lines} bad lines of the trace were skipped")
+    if trace.meta.sorted_lines:
+        warnings.append(
+            f"{trace.meta.sorted_lines} requests of the trace stood behind later ones: it was "
+            "sorted by time"
+        )
     return warnings
 
 

@@ -150,7 +150,7 @@ def test_the_wheel_works_without_the_checkout(built: dict[str, Path], tmp_path: 
     with zipfile.ZipFile(built["wheel"]) as file:
         file.extractall(tmp_path)
     code = (
-        "import jenga_sim; result = jenga_sim.run(jenga_sim.read_jsonl(jenga_sim.sample_path())"
+        "import jenga_sim; result = jenga_sim.run(jenga_sim.read_trace(jenga_sim.sample_path())"
         ".head(20)); print(jenga_sim.__file__, result.summary['completed'])"
     )
     done = subprocess.run(

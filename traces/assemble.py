@@ -56,7 +56,9 @@ class Assembler:
         trace = joined(parts)
         numbers = np.concatenate(self._numbers)
         trace = linked(trace, numbers, self._after_names, self._row_of_name, self._place)
-        disorder = int(np.sum(trace.arrival_ns < np.maximum.accumulate(trace.arrival_ns)))
+        # Sessions stand one after the other: their requests are not out of order.
+        late = trace.arrival_ns < np.maximum.accumulate(trace.arrival_ns)
+        disorder = int(late.sum()) if trace.session is None else 0
         meta = msgspec.structs.replace(
             self._meta,
             hash_tail=self._meta.hash_tail or hash_tail(trace),
@@ -77,7 +79,9 @@ class Assembler:
         columns.setdefault("hash_runs", Ragged.empty(count, 2))
         part = Trace(
             **columns,
-            request_ids=Numbered(rows.numbers) if rows.request_ids is None else rows.request_ids,
+            request_ids=Numbered(rows.numbers)
+            if rows.request_ids is None
+            else tuple(rows.request_ids),
             image_names=rows.image_names,
             unknown=rows.unknown,
             meta=self._meta,

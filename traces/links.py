@@ -110,7 +110,8 @@ def _in_circle(after: Ragged) -> int:
 def _timed(trace: Trace, order: list[int]) -> Trace:
     """Give requests without an arrival the earliest that those before them allow."""
     untimed = trace.untimed
-    assert untimed is not None and trace.after is not None
+    assert untimed is not None
+    assert trace.after is not None
     arrival = trace.arrival_ns.tolist()
     delays = trace.delay_ns.tolist() if trace.delay_ns is not None else [NONE] * len(trace)
     for position in order:

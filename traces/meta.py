@@ -52,6 +52,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+PLAIN = Meta()
+"""Nothing is known."""
+
+
 class Sidecar(msgspec.Struct, forbid_unknown_fields=False, omit_defaults=True):
     """The file ``NAME.meta.json`` beside a trace."""
 
@@ -68,7 +72,7 @@ class Sidecar(msgspec.Struct, forbid_unknown_fields=False, omit_defaults=True):
 
 
 def sidecar_path(path: Path) -> Path:
-    """Return where the sidecar of a trace is: ``a.jsonl`` and ``a.jsonl.gz`` have ``a.meta.json``."""
+    """Return where a sidecar is: ``a.jsonl`` and ``a.jsonl.gz`` have ``a.meta.json``."""
     name = path.name
     for suffix in (".gz", ".jsonl", ".json", ".csv"):
         name = name.removesuffix(suffix)

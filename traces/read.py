@@ -12,11 +12,13 @@ import msgspec
 from ..configs.errors import TraceError
 from .assemble import Assembler
 from .catalogue import FORMATS, MAPPED
+from .formats import canonical
 from .formats.format import Format, Head
 from .meta import Meta, read_sidecar, with_sidecar
 from .problems import OnBadLine, Problems
 from .record import Trace, check_block_size
-from .source import Source
+from .schema import REQUIRED
+from .source import Source, text_problem
 from .text import shown
 
 PathLike = str | os.PathLike[str]
@@ -130,7 +132,11 @@ def find_format(source: Source, name: str | None = None) -> Format:
     best = max(FORMATS.values(), key=lambda format: format.fit(head))
     if best.fit(head):
         return best
-    raise TraceError(_unknown(source.path, head))
+    if head.json_keys & set(REQUIRED):
+        # Most likely ours with a bad first line: its reader says what is wrong with it.
+        return canonical.FORMAT
+    problem = text_problem(1, head.text.split(b"\n", 1)[0])
+    raise TraceError(f"{source.path}:1: {problem}" if problem else _unknown(source.path, head))
 
 
 def _format_of_folder(source: Source) -> Format:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..configs.errors import TraceError
 from .columns import NONE, IntColumn, Labels, Numbered, Ragged, offsets_of, take_names
-from .meta import DEFAULT_BLOCK_SIZE, Meta
+from .meta import DEFAULT_BLOCK_SIZE, PLAIN, Meta
 from .runs import encode_runs, expand
 
 IntValues = Sequence[int] | npt.NDArray[np.integer]
@@ -103,7 +103,7 @@ class Trace:
     recorded_api_ns: IntColumn | None = None
     recorded_cached_tokens: IntColumn | None = None
     unknown: tuple[bytes, ...] | None = None
-    meta: Meta = Meta()
+    meta: Meta = PLAIN
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -266,13 +266,16 @@ def block_counts(input_tokens: int, block_size: int) -> tuple[int, int]:
 
 
 def check_block_size(block_size: int) -> None:
-    """Refuse a trace block size below one token.
+    """Refuse a trace block size that no block can have.
 
     Raises:
-        TraceError: ``block_size`` is smaller than 1.
+        TraceError: ``block_size`` is smaller than 1 or larger than ``MAX_TOKENS``.
     """
-    if block_size < 1:
-        raise TraceError(f"--trace-block-size {block_size}: a block holds at least 1 token")
+    if not 1 <= block_size <= MAX_TOKENS:
+        raise TraceError(
+            f"--trace-block-size {block_size}: a block holds at least 1 token and at most "
+            f"{MAX_TOKENS}"
+        )
 
 
 def _column(

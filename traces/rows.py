@@ -46,7 +46,7 @@ class Rows:
     Attributes:
         path: The file.
         columns: Columns of ``Trace`` by name; ``input_tokens`` and ``output_tokens`` at least.
-            Values need not be in range: that is checked afterwards. ``after`` holds numbers of rows.
+            Values need not be in range: that is checked afterwards. ``after`` holds row numbers.
         numbers: Number of each row in all that is read, ascending; a request without a name is
             called so.
         where: From such a number to the place in the file: a line, or `` requests[3]``.

@@ -30,6 +30,17 @@ def encode_runs(offsets: IntColumn, ids: IntColumn) -> Ragged:
     return Ragged(np.searchsorted(first, offsets).astype(np.int64), runs)
 
 
+def id_offsets(offsets: IntColumn, runs: IntColumn) -> IntColumn:
+    """Return where each request's ids would start if they were written out; n + 1 entries.
+
+    Args:
+        offsets: Where each request's runs start; the first need not be 0.
+        runs: Shape (k, 2).
+    """
+    before = offsets_of(runs[:, 1])
+    return before[offsets] - before[offsets[0]]
+
+
 def expand(runs: IntColumn) -> IntColumn:
     """Return the ids of runs, shape (k, 2), one after the other."""
     lengths = runs[:, 1]
@@ -40,8 +51,7 @@ def expand(runs: IntColumn) -> IntColumn:
 
 def block_counts(column: Ragged) -> IntColumn:
     """Return the number of ids of each request."""
-    totals = offsets_of(column.values[:, 1])
-    return np.diff(totals[column.offsets])
+    return np.diff(id_offsets(column.offsets, column.values))
 
 
 def dense_starts(runs: IntColumn) -> tuple[IntColumn, int]:

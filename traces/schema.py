@@ -1,6 +1,7 @@
 """What one line of a JSONL trace may hold, and plain words for a line that does not.
 
-A superset of the Mooncake format: a plain Mooncake file is a trace. docs/traces.md lists the fields.
+A superset of the Mooncake format: a plain Mooncake file is a trace. The fields are listed in
+docs/traces.md.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Source:
             raise TraceError(f"{self.path!r}: is no file name ({error})") from None
 
     def files(self, pattern: str) -> list[Path]:
-        """Return the files of a folder that match ``pattern``, by name; the file itself if it is one."""
+        """Return a folder's files that match ``pattern``, by name; a file itself if it is one."""
         return sorted(self.path.glob(pattern)) if self.is_folder else [self.path]
 
     @cached_property

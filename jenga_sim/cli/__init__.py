@@ -15,6 +15,7 @@ VERBS = {
         "verify",
         "Replay a step-driven case as vLLM would and compare it with a recording.",
     ),
+    "trace": ("trace", "Look at traces; convert, cut, mix and make them."),
     "model": ("model", "Look at models: what they keep, and what each policy makes of it."),
     "max-context": ("max_context", "Say how long a request may be under each policy."),
     "policies": ("policies", "List the memory policies."),

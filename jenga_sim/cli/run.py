@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .options import Size, format_option, parse_setting
+from .trace.options import read_and_shape, reading_options, shaping_options
 
 DEFAULT_MODEL, DEFAULT_GPU, DEFAULT_POLICY = "gemma-3-27b", "h100-sxm", "lcm"
 
@@ -109,17 +110,23 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Read the KV pool from the start-up log of a real vLLM.",
 )
 @click.option("--set", "settings", multiple=True, help="engine.NAME=VALUE or policy.NAME=VALUE.")
-@click.option("--sort", is_flag=True, help="Sort the trace by time instead of refusing it.")
 @click.option(
-    "--on-bad-line",
-    type=click.Choice(["error", "skip"]),
-    default="error",
+    "--replay",
+    type=click.Choice(["open", "session", "closed"]),
+    default="open",
     show_default=True,
-    help="Refuse a trace with bad lines, or skip and count them.",
+    help="When requests arrive: at their times; a turn after the answer before it; N sessions.",
 )
+@click.option("--concurrency", type=int, help="Sessions in flight, for --replay closed.")
 @click.option(
-    "--trace-block-size", type=int, default=512, show_default=True, help="Tokens per hash id."
+    "--zero-output",
+    type=click.Choice(["one", "prefill", "skip"]),
+    default="one",
+    show_default=True,
+    help="Requests without output: one token, only their prompt, or left out.",
 )
+@reading_options
+@shaping_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for files.")
 @format_option
 @click.option(
@@ -135,47 +142,44 @@ def command(
     policy: str | None,
     vllm_log: Path | None,
     settings: tuple[str, ...],
-    sort: bool,
-    on_bad_line: str,
-    trace_block_size: int,
+    replay: str,
+    concurrency: int | None,
+    zero_output: str,
     out: Path | None,
     output_format: str,
     fast: bool,
     check: bool,
     quiet: bool,
-    **engine: Any,
+    **given: Any,
 ) -> int:
-    """Replay TRACE (Mooncake JSONL) and say where the memory goes, and how fast requests are.
+    """Replay TRACE (any format of `trace formats`); say where the memory goes, and how fast it is.
 
     \b
     jenga-sim run trace.jsonl --policy lcm
     jenga-sim run trace.jsonl --model llama-3.1-70b --gpu h200-sxm --tp 4 --policy vllm --out run1
+    jenga-sim run sessions.jsonl.gz --replay closed --concurrency 16 --policy vllm
     jenga-sim run --sample --policy paged --format json
     """  # noqa: D301  (click reads the backspace character: "do not wrap this paragraph")
     from ..sim.run import prepare, simulate
-    from ..traces import read_jsonl, sample_path
+    from ..traces import sample_path
     from .progress import Progress
     from .report import print_result
 
     if sample == (trace is not None):
         raise click.UsageError("give either TRACE or --sample")
     notes = _default_notes(model, gpu, policy)
-    given = {name: value for name, value in engine.items() if value is not None}
+    requests = read_and_shape(trace or sample_path(), given)
+    engine = {name: value for name, value in given.items() if value is not None}
     engine_settings, policy_settings = _split_settings(settings)
-    given |= engine_settings
-    requests = read_jsonl(
-        trace or sample_path(),
-        block_size=trace_block_size,
-        sort=sort,
-        on_bad_line="skip" if on_bad_line == "skip" else "error",
-    )
+    engine |= engine_settings
     setup = prepare(
         requests,
         model=model or DEFAULT_MODEL,
         gpu=gpu or DEFAULT_GPU,
         policy=_policy(policy or DEFAULT_POLICY, policy_settings),
         vllm_log=vllm_log,
-        **given,
+        replay=replay_config(replay, concurrency, zero_output),
+        **engine,
     )
     if not quiet:
         for note in (*notes, f"KV pool: {setup.pool.explanation}", *setup.warnings):

@@ -80,8 +80,7 @@ def common(left: list[int], right: list[int]) -> int:
 
 def shared_tokens(trace: Trace, slot: int) -> int:
     """Tokens of the longest prefix that a prompt shares with any other one, in whole hash ids."""
-    bounds = zip(trace.hash_offsets[:-1], trace.hash_offsets[1:], strict=True)
-    ids = [trace.hash_ids[start:end].tolist() for start, end in bounds]
+    ids = [trace.hash_ids(index).tolist() for index in range(len(trace))]
     others = ids[:slot] + ids[slot + 1 :]
     return BLOCK * max(common(ids[slot], other) for other in others)
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from jenga_sim.configs.errors import TraceError
-from jenga_sim.traces import read_jsonl
+from jenga_sim.traces import read_trace
+from jenga_sim.traces.runs import expand
 
 GOOD = b'{"timestamp": 1, "input_length": 600, "output_length": 5}\n'
 
@@ -45,10 +46,6 @@ BAD_LINES = {
     "float": (with_key("output_length", b"3.0"), "output_length: must be an integer .*, is 3.0"),
     "null input": (with_key("input_length", b"null"), "input_length: must be .*, is null"),
     "zero input": (with_key("input_length", b"0"), "input_length: must be .*, is 0$"),
-    "zero output": (
-        with_key("output_length", b"0"),
-        "output_length: must be .*, is 0; every request generates .* --on-bad-line skip",
-    ),
     "negative": (with_key("input_length", b"-5"), "input_length: must be .*, is -5"),
     "too many tokens": (
         with_key("input_length", b"1099511627777"),
@@ -94,10 +91,6 @@ BAD_LINES = {
     "CRLF": (GOOD[:-1] + b"\r\n", r"carriage return .*: tr -d '\\r' < OLD > NEW"),
     "blank with CRLF": (b"\r\n", "carriage return"),
     "BOM in line 2": (b"\xef\xbb\xbf" + GOOD, "is not valid JSON"),
-    "earlier": (
-        with_key("timestamp", b"0.5"),
-        r"timestamp: 0.5 ms is earlier than line 1 \(1 ms\); .* --sort",
-    ),
     "same id": (with_key("request_id", b'"0"'), "request_id: '0' is taken by line 1; "),
 }
 
@@ -118,7 +111,7 @@ def test_one_bad_line_is_one_clear_line(tmp_path: Path, bad_line: tuple[bytes, s
     path = write(tmp_path, GOOD, line, GOOD)
 
     with pytest.raises(TraceError, match=message) as caught:
-        read_jsonl(path)
+        read_trace(path)
 
     text = str(caught.value)
     assert text.startswith(f"{path}:2: ")
@@ -127,11 +120,11 @@ def test_one_bad_line_is_one_clear_line(tmp_path: Path, bad_line: tuple[bytes, s
 
 
 def test_skip_drops_the_bad_line_and_counts_it(tmp_path: Path, bad_line: tuple[bytes, str]) -> None:
-    trace = read_jsonl(write(tmp_path, GOOD, bad_line[0], GOOD), on_bad_line="skip")
+    trace = read_trace(write(tmp_path, GOOD, bad_line[0], GOOD), on_bad_line="skip")
 
     assert trace.request_ids == ("0", "2")
-    assert trace.hash_ids.tolist() == []
-    assert trace.skipped_lines == 1
+    assert expand(trace.hash_runs.values).tolist() == []
+    assert trace.meta.skipped_lines == 1
 
 
 @pytest.mark.parametrize(
@@ -147,16 +140,16 @@ def test_byte_order_mark_is_refused_with_the_way_out(
     path = write(tmp_path, start + GOOD, GOOD)
 
     with pytest.raises(TraceError, match=message):
-        read_jsonl(path)
-    assert read_jsonl(path, on_bad_line="skip").request_ids == ("1",)
+        read_trace(path)
+    assert read_trace(path, on_bad_line="skip").request_ids == ("1",)
 
 
 def test_first_bad_line_leads_and_three_are_listed(tmp_path: Path) -> None:
-    zero = with_key("output_length", b"0")
+    zero = with_key("input_length", b"0")
     path = write(tmp_path, GOOD, b"\n", zero, b"x\n", zero, GOOD, zero, zero)
 
     with pytest.raises(TraceError) as caught:
-        read_jsonl(path)
+        read_trace(path)
 
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[0] for line in lines[:3]] == [f"{path}:{n}" for n in (3, 4, 5)]
@@ -165,24 +158,25 @@ def test_first_bad_line_leads_and_three_are_listed(tmp_path: Path) -> None:
 
 def test_two_bad_lines_need_no_summary(tmp_path: Path) -> None:
     with pytest.raises(TraceError) as caught:
-        read_jsonl(write(tmp_path, b"x\n", GOOD, b"y\n"))
+        read_trace(write(tmp_path, b"x\n", GOOD, b"y\n"))
 
     assert len(str(caught.value).splitlines()) == 2
 
 
 def test_skip_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match=r"trace\.jsonl:1: is not valid JSON"):
-        read_jsonl(write(tmp_path, b"x\n", b"y\n"), on_bad_line="skip")
+    path = write(tmp_path, b'{"timestamp": 1}\n', b"y\n")
+    with pytest.raises(TraceError, match=r"trace\.jsonl:1: input_length: is missing"):
+        read_trace(path, on_bad_line="skip")
 
 
 def test_late_lines_are_measured_against_good_lines_only(tmp_path: Path) -> None:
     bad_but_late = with_key("timestamp", b"900").replace(b"600", b"0")
     path = write(tmp_path, bad_but_late, GOOD, with_key("timestamp", b"0"), GOOD)
 
-    trace = read_jsonl(path, on_bad_line="skip")
+    trace = read_trace(path, on_bad_line="skip")
 
-    assert trace.request_ids == ("1", "3")
-    assert trace.skipped_lines == 2
+    assert trace.request_ids == ("2", "1", "3")
+    assert (trace.meta.skipped_lines, trace.meta.sorted_lines) == (1, 1)
 
 
 def test_nesting_beyond_a_raised_recursion_limit_is_refused(tmp_path: Path) -> None:
@@ -191,7 +185,7 @@ def test_nesting_beyond_a_raised_recursion_limit_is_refused(tmp_path: Path) -> N
     sys.setrecursionlimit(limit * 2)
     try:
         with pytest.raises(TraceError, match="nested too deeply"):
-            read_jsonl(path)
+            read_trace(path)
     finally:
         sys.setrecursionlimit(limit)
 
@@ -201,6 +195,6 @@ def test_unknown_choice_and_block_size_are_refused(tmp_path: Path) -> None:
     choice: Any = "ignore"
 
     with pytest.raises(ValueError, match="'ignore'"):
-        read_jsonl(path, on_bad_line=choice)
+        read_trace(path, on_bad_line=choice)
     with pytest.raises(TraceError, match="--trace-block-size 0: a block holds at least 1 token"):
-        read_jsonl(path, block_size=0)
+        read_trace(path, block_size=0)

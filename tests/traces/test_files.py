@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from jenga_sim.configs.errors import TraceError
-from jenga_sim.traces import read_jsonl, source
+from jenga_sim.traces import read_trace, source
 
 GOOD = b'{"timestamp": 1, "input_length": 600, "output_length": 5}\n'
 PACKED = gzip.compress(GOOD * 500)
@@ -40,7 +40,7 @@ def test_file_level_problems_are_always_errors(
     path.write_bytes(content)
 
     with pytest.raises(TraceError, match=message) as caught:
-        read_jsonl(path, on_bad_line=on_bad_line)
+        read_trace(path, on_bad_line=on_bad_line)
 
     assert re.match(re.escape(str(path)) + r":(\d+:)? ", str(caught.value))
     assert "\n" not in str(caught.value)
@@ -48,12 +48,12 @@ def test_file_level_problems_are_always_errors(
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"no\.jsonl: cannot be read: No such file"):
-        read_jsonl(tmp_path / "no.jsonl")
+        read_trace(tmp_path / "no.jsonl")
 
 
 def test_directory(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="is a directory; name the trace file in it"):
-        read_jsonl(tmp_path)
+    with pytest.raises(TraceError, match="is a folder without trace files; known are folders of"):
+        read_trace(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
@@ -61,12 +61,12 @@ def test_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
 
     with pytest.raises(TraceError, match="is no regular file"):
-        read_jsonl(tmp_path / "pipe.jsonl")
+        read_trace(tmp_path / "pipe.jsonl")
 
 
 def test_name_with_a_null_byte() -> None:
     with pytest.raises(TraceError, match=r"is no file name|cannot be read"):
-        read_jsonl("a\0b.jsonl")
+        read_trace("a\0b.jsonl")
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     # Taking the permission away would not stop a test that runs as root.
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(TraceError, match=r"t\.jsonl: cannot be read: Permission denied"):
-        read_jsonl(path)
+        read_trace(path)
 
 
 def test_overlong_line_stops_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_overlong_line_stops_reading(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path.write_bytes(gzip.compress(GOOD + b" " * 2**21))
 
     with pytest.raises(TraceError, match=r":2: is longer than 1 MiB; write one request per line"):
-        read_jsonl(path, on_bad_line="skip")
+        read_trace(path, on_bad_line="skip")
 
 
 def test_file_is_closed_after_an_error(tmp_path: Path) -> None:
@@ -96,5 +96,5 @@ def test_file_is_closed_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl.gz"
     path.write_bytes(PACKED[:-20])
     with pytest.raises(TraceError):
-        read_jsonl(path)
+        read_trace(path)
     path.unlink()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jenga_sim.traces import read_jsonl
+from jenga_sim.traces import read_trace
+from jenga_sim.traces.runs import block_counts, expand
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +23,7 @@ def mooncake(name: str) -> Path:
 
 
 def test_conversation_trace_has_the_published_figures() -> None:
-    trace = read_jsonl(mooncake("conversation_trace.jsonl"))
+    trace = read_trace(mooncake("conversation_trace.jsonl"))
 
     assert len(trace) == 12_031
     assert round(trace.input_tokens.mean()) == 12_035
@@ -31,7 +32,7 @@ def test_conversation_trace_has_the_published_figures() -> None:
 
 
 def test_synthetic_trace_has_the_published_number_of_requests() -> None:
-    assert len(read_jsonl(mooncake("synthetic_trace.jsonl"))) == 3_993
+    assert len(read_trace(mooncake("synthetic_trace.jsonl"))) == 3_993
 
 
 @pytest.mark.parametrize("name", ["conversation_trace.jsonl", "synthetic_trace.jsonl"])
@@ -39,10 +40,10 @@ def test_columns_agree_with_a_plain_json_reader(name: str) -> None:
     path = mooncake(name)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
 
-    trace = read_jsonl(path)
+    trace = read_trace(path)
 
     assert trace.arrival_ns.tolist() == [row["timestamp"] * 1_000_000 for row in rows]
     assert trace.input_tokens.tolist() == [row["input_length"] for row in rows]
     assert trace.output_tokens.tolist() == [row["output_length"] for row in rows]
-    assert trace.hash_ids.tolist() == [i for row in rows for i in row["hash_ids"]]
-    assert trace.hash_offsets[1:].tolist()[-1] == sum(len(row["hash_ids"]) for row in rows)
+    assert expand(trace.hash_runs.values).tolist() == [i for row in rows for i in row["hash_ids"]]
+    assert block_counts(trace.hash_runs).sum() == sum(len(row["hash_ids"]) for row in rows)

@@ -7,6 +7,8 @@ import pytest
 
 from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces import Trace
+from jenga_sim.traces.columns import offsets_of
+from jenga_sim.traces.runs import block_counts, expand
 
 
 def small_trace() -> Trace:
@@ -27,12 +29,12 @@ def test_columns_are_int64_and_in_csr_form() -> None:
     assert trace.arrival_ns.tolist() == [5, 5, 9]
     assert trace.priority.tolist() == [-1, 0, 7]
     assert trace.cross_tokens.tolist() == [0, 0, 0]
-    assert trace.hash_offsets.tolist() == [0, 2, 2, 3]
-    assert trace.hash_ids.tolist() == [1, 2, 3]
+    assert offsets_of(block_counts(trace.hash_runs)).tolist() == [0, 2, 2, 3]
+    assert expand(trace.hash_runs.values).tolist() == [1, 2, 3]
     assert trace.request_ids == ("a", "b", "c")
-    assert (trace.name, trace.sha256, trace.block_size) == ("columns", "", 512)
-    assert (trace.skipped_lines, trace.sorted_lines) == (0, 0)
-    for column in (trace.arrival_ns, trace.input_tokens, trace.hash_offsets, trace.hash_ids):
+    assert (trace.name, trace.meta.sha256, trace.block_size) == ("columns", "", 512)
+    assert (trace.meta.skipped_lines, trace.meta.sorted_lines) == (0, 0)
+    for column in (trace.arrival_ns, trace.input_tokens, trace.hash_runs.offsets):
         assert column.dtype == np.int64
 
 
@@ -56,7 +58,7 @@ def test_empty_trace_is_allowed_from_columns() -> None:
 
     assert len(trace) == 0
     assert trace.span_ns == 0
-    assert trace.hash_offsets.tolist() == [0]
+    assert offsets_of(block_counts(trace.hash_runs)).tolist() == [0]
     assert trace.head(3).arrival_ns.dtype == np.int64
 
 
@@ -69,8 +71,8 @@ def test_head_cuts_every_column() -> None:
     assert head.priority.tolist() == [-1, 0]
     assert len(head.cross_tokens) == 2
     assert head.request_ids == ("a", "b")
-    assert head.hash_offsets.tolist() == [0, 2, 2]
-    assert head.hash_ids.tolist() == [1, 2]
+    assert offsets_of(block_counts(head.hash_runs)).tolist() == [0, 2, 2]
+    assert expand(head.hash_runs.values).tolist() == [1, 2]
 
 
 def test_head_beyond_the_end_is_the_whole_trace() -> None:
@@ -109,7 +111,7 @@ def test_head_refuses_a_negative_count() -> None:
         ({"input_tokens": ["1", "2"]}, "input_tokens: must hold integers"),
         ({"input_tokens": [1, [2]]}, "input_tokens: must be one flat sequence"),
         ({"input_tokens": [[1], [2]]}, "input_tokens: has shape"),
-        ({"output_tokens": [0, 1]}, "output_tokens: entry 0 is 0, not from 1"),
+        ({"output_tokens": [-1, 1]}, "output_tokens: entry 0 is -1, not from 0"),
         ({"output_tokens": [1, 2**40 + 1]}, "output_tokens: entry 1 is 1099511627777"),
         ({"cross_tokens": [0, -1]}, "cross_tokens: entry 1 is -1, not from 0"),
         ({"priority": [0]}, "priority: has shape"),

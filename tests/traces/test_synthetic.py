@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jenga_sim.traces import chat_trace, read_jsonl, sample_path, sample_rows, write_jsonl
+from jenga_sim.traces import chat_trace, read_trace, sample_path, sample_rows, write_jsonl
+from jenga_sim.traces.runs import block_counts, expand
 
 
 def test_sample_file_is_what_the_code_generates(tmp_path: Path) -> None:
@@ -17,7 +18,7 @@ def test_sample_file_is_what_the_code_generates(tmp_path: Path) -> None:
 
 
 def test_sample_is_small_and_has_the_promised_shape() -> None:
-    trace = read_jsonl(sample_path())
+    trace = read_trace(sample_path())
 
     assert trace.name == "chat.jsonl"
     assert len(trace) == 600
@@ -27,7 +28,7 @@ def test_sample_is_small_and_has_the_promised_shape() -> None:
     assert np.mean((trace.input_tokens >= 500) & (trace.input_tokens <= 4_000)) > 0.75
     assert 0.02 < np.mean(trace.input_tokens >= 16_000) < 0.15
     assert trace.input_tokens.max() < 100_000
-    assert np.diff(trace.hash_offsets).tolist() == (-(-trace.input_tokens // 512)).tolist()
+    assert block_counts(trace.hash_runs).tolist() == (-(-trace.input_tokens // 512)).tolist()
 
 
 def test_later_turns_share_the_full_blocks_of_the_turn_before() -> None:
@@ -88,9 +89,9 @@ def test_written_rows_are_read_back(tmp_path: Path) -> None:
     rows = chat_trace(requests=40, rate_per_s=1.0, seed=9)
     write_jsonl(rows, tmp_path / "t.jsonl")
 
-    trace = read_jsonl(tmp_path / "t.jsonl")
+    trace = read_trace(tmp_path / "t.jsonl")
 
     assert trace.arrival_ns.tolist() == [row["timestamp"] * 1_000_000 for row in rows]
     assert trace.input_tokens.tolist() == [row["input_length"] for row in rows]
     assert trace.output_tokens.tolist() == [row["output_length"] for row in rows]
-    assert trace.hash_ids.tolist() == [i for row in rows for i in row["hash_ids"]]
+    assert expand(trace.hash_runs.values).tolist() == [i for row in rows for i in row["hash_ids"]]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..meta import Meta
+from ..meta import PLAIN, Meta
 from ..problems import Problems
 from ..rows import Rows
 from ..source import Source
@@ -37,7 +37,7 @@ class Format:
     csv_columns: frozenset[str] = frozenset()
     folder: str = ""
     matches: Callable[[Head], bool] | None = None
-    meta: Meta = Meta()
+    meta: Meta = PLAIN
 
     def fit(self, head: Head) -> int:
         """Return how many keys or columns tell that a file is of this format; 0 if it is not."""

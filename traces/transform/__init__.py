@@ -1,0 +1,1 @@
+"""From one trace to another: times, slices, copies, outputs. All pure."""

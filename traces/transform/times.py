@@ -1,0 +1,132 @@
+"""Other clocks for a trace: faster, slower, without long gaps, without coarse quanta."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...configs.errors import TraceError
+from ..columns import NONE, IntColumn
+from ..generate.draw import Draw
+from ..record import MAX_NS, Trace
+
+
+def time_scaled(trace: Trace, factor: float) -> Trace:
+    """Play a recording faster or slower: arrivals and pauses times ``factor``.
+
+    Raises:
+        TraceError: ``factor`` is not positive, or times grow too large.
+    """
+    if not factor > 0:
+        raise TraceError(f"--time-scale {factor:g}: must be positive; 0.5 plays twice as fast")
+    delays = trace.delay_ns
+    if delays is not None:
+        delays = np.where(delays == NONE, NONE, _times(delays, factor))
+    return replace(trace, arrival_ns=_stretched(trace.arrival_ns, factor), delay_ns=delays)
+
+
+def with_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
+    """Let requests arrive at another mean rate; pauses inside sessions stay what they are.
+
+    Where all requests have one time, as in files of lengths, arrivals are drawn as a Poisson
+    process.
+
+    Args:
+        trace: The trace.
+        rate_per_s: Requests per second of the whole span.
+        seed: Of the drawn arrivals.
+
+    Raises:
+        TraceError: The rate is not positive.
+    """
+    if not rate_per_s > 0:
+        raise TraceError(f"--rate {rate_per_s:g}: must be a positive number of requests per second")
+    if trace.span_ns:
+        now = len(trace) / (trace.span_ns / 1e9)
+        return replace(trace, arrival_ns=_stretched(trace.arrival_ns, now / rate_per_s))
+    gaps = Draw(seed).stream("rate").exponential(len(trace)) / rate_per_s
+    arrivals = np.cumsum(np.rint(gaps * 1e9).astype(np.int64))
+    note = f"no arrival times: drawn as a Poisson process of {rate_per_s:g} requests/s, seed {seed}"
+    return replace(trace, arrival_ns=arrivals).with_meta(notes=(*trace.meta.notes, note))
+
+
+def with_session_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
+    """Let sessions start as a Poisson process; inside a session times stay what they are.
+
+    Sessions start in the order of their first requests. A request without a session is one.
+
+    Raises:
+        TraceError: The rate is not positive.
+    """
+    if not rate_per_s > 0:
+        raise TraceError(f"--session-rate {rate_per_s:g}: must be a positive number per second")
+    codes = session_codes(trace)
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    gaps = Draw(seed).stream("session-rate").exponential(len(first)) / rate_per_s
+    starts = np.zeros(len(first), dtype=np.int64)
+    starts[order] = np.cumsum(np.rint(gaps * 1e9).astype(np.int64))
+    own = trace.arrival_ns - trace.arrival_ns[first][inverse]
+    return replace(trace, arrival_ns=own + starts[inverse]).in_order()
+
+
+def from_zero(trace: Trace) -> Trace:
+    """Return the trace with its first arrival at 0."""
+    return replace(trace, arrival_ns=trace.arrival_ns - trace.arrival_ns[:1])
+
+
+def session_codes(trace: Trace) -> IntColumn:
+    """Return a number per request that is the same within a session and nowhere else."""
+    alone = np.arange(len(trace), dtype=np.int64)
+    if trace.session is None:
+        return alone
+    named = len(trace.session.names)
+    return np.where(trace.session.codes == NONE, alone + named, trace.session.codes)
+
+
+def spread(trace: Trace, quantum_ns: int, seed: int = 0) -> Trace:
+    """Undo coarse time stamps: requests of one quantum get uniform times in it, in their order.
+
+    Args:
+        trace: The trace.
+        quantum_ns: Resolution of its arrivals.
+        seed: Of the times.
+
+    Raises:
+        TraceError: The quantum is not positive.
+    """
+    if quantum_ns <= 0:
+        raise TraceError("--spread-quantum: must be a positive number of milliseconds")
+    bucket = trace.arrival_ns // quantum_ns
+    place = Draw(seed).stream("spread").uniform(len(trace))
+    order = np.lexsort((place, bucket))
+    arrivals = bucket * quantum_ns + np.floor(place[order] * quantum_ns).astype(np.int64)
+    return replace(trace, arrival_ns=arrivals)
+
+
+def gaps_capped(trace: Trace, gap_ns: int) -> Trace:
+    """Cut pauses: between arrivals, and between an answer and the next turn.
+
+    Raises:
+        TraceError: The longest pause is not positive.
+    """
+    if gap_ns <= 0:
+        raise TraceError("--max-gap: must be a positive number of seconds")
+    arrivals = trace.arrival_ns.copy()
+    arrivals[1:] = arrivals[:1] + np.cumsum(np.minimum(np.diff(trace.arrival_ns), gap_ns))
+    delays = None if trace.delay_ns is None else np.minimum(trace.delay_ns, gap_ns)
+    return replace(trace, arrival_ns=arrivals, delay_ns=delays)
+
+
+def _stretched(arrivals: IntColumn, factor: float) -> IntColumn:
+    if not len(arrivals):
+        return arrivals
+    return arrivals[0] + _times(arrivals - arrivals[0], factor)
+
+
+def _times(values: IntColumn, factor: float) -> IntColumn:
+    product = np.rint(values * factor)
+    if len(product) and product.max() > MAX_NS:
+        raise TraceError(f"times times {factor:g} are later than {MAX_NS / 1e9:g} s")
+    return product.astype(np.int64)

@@ -119,10 +119,13 @@ class Assembler:
 
 
 def taken(part: Trace, index: IntColumn) -> Trace:
-    """Return the requests ``index`` of a part; ``after`` keeps its numbers, which are no positions."""
+    """Return the requests ``index`` of a part; ``after`` keeps its numbers of rows."""
     after = part.after
     kept = replace(part, after=None).take(index)
     return kept if after is None else replace(kept, after=after.take(index))
+
+
+_NEVER_UNKNOWN = ("untimed", "cancelled")
 
 
 def joined(parts: list[Trace]) -> Trace:
@@ -142,19 +145,20 @@ def joined(parts: list[Trace]) -> Trace:
             columns[field.name] = tuple(item for value in filled for item in value)
         else:
             pairs = zip(values, parts, strict=True)
-            filled = [_filled(value, known[0], len(part)) for value, part in pairs]
+            none = 0 if field.name in _NEVER_UNKNOWN else NONE
+            filled = [_filled(value, known[0], len(part), none) for value, part in pairs]
             columns[field.name] = _concatenated(filled)
     return Trace(**columns, **_joined_images(parts), meta=parts[0].meta)
 
 
-def _filled(value: Any, like: Any, count: int) -> Any:
+def _filled(value: Any, like: Any, count: int, none: int) -> Any:
     """A column, or one of its kind without values."""
     if value is not None:
         return value
     if isinstance(like, Ragged):
         return Ragged.empty(count, like.values.shape[1])
-    none = np.full(count, NONE, dtype=np.int64)
-    return Labels(none, like.names) if isinstance(like, Labels) else none
+    nothing = np.full(count, none, dtype=np.int64)
+    return Labels(nothing, like.names) if isinstance(like, Labels) else nothing
 
 
 def _concatenated(columns: list[Any]) -> Any:

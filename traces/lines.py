@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from ..configs.errors import TraceError
-
 from .columns import NONE, IntColumn, Labels, Numbered
 from .record import IMAGE_COLUMNS, NS_PER_MS, Trace
 from .rows import BoolColumn
@@ -137,7 +137,7 @@ def _hashes(part: Trace) -> Texts | None:
     coded = (2 * runs.counts < block_counts(runs)).tolist()
     flat, bounds = runs.values.ravel().tolist(), runs.offsets.tolist()
     texts: Texts = []
-    for at, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for at, (start, end) in enumerate(pairwise(bounds)):
         if start == end:
             texts.append("")
         elif coded[at]:

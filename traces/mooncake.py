@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class MooncakeLines:
         """Yield the lines of the next requests."""
         self._note(part)
         runs, bounds = part.hash_runs.values, part.hash_runs.offsets.tolist()
-        lists = (expand(runs[a:b]).tolist() for a, b in zip(bounds, bounds[1:], strict=False))
+        lists = (expand(runs[a:b]).tolist() for a, b in pairwise(bounds))
         return joined_texts([heads(part), [f', "hash_ids": {ids}' for ids in lists]])
 
     def _note(self, part: Trace) -> None:

@@ -130,7 +130,7 @@ _RULES: dict[str, tuple[Any, str]] = {
 
 
 def fields_of(text: bytes) -> dict[str, bytes]:
-    """Return the keys of a JSON object with their values as JSON on one line; none if it is empty."""
+    """Return the keys of a JSON object, each with its value on one line; none of an empty text."""
     fields = _decode_object(text) if text else {}
     return {key: _on_one_line(bytes(value)) for key, value in fields.items()}
 

@@ -118,9 +118,10 @@ def _value(place: str, text: str, default: Any) -> Any:
 
 def described(parameters: Parameters) -> str:
     """Return the words for some parameters: those that are not the default."""
+    values = {item.name: getattr(parameters, item.name) for item in fields(parameters)}
     parts = [
-        f"{key_of(item.name)}={getattr(parameters, item.name)}"
+        f"{key_of(item.name)}={str(values[item.name]).removesuffix('.0')}"
         for item in fields(parameters)
-        if getattr(parameters, item.name) != item.default
+        if values[item.name] != item.default
     ]
     return ":".join((parameters.NAME, ",".join(parts))) if parts else parameters.NAME

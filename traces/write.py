@@ -36,6 +36,7 @@ class Written:
         path: The trace.
         sidecar: The file with its facts.
         requests: Number of lines.
+        bytes: Size of the trace.
         sha256: Digest of the trace's bytes.
         notes: What is not in the file though it was in the trace.
     """
@@ -43,6 +44,7 @@ class Written:
     path: Path
     sidecar: Path
     requests: int
+    bytes: int
     sha256: str
     notes: tuple[str, ...] = ()
 
@@ -84,10 +86,11 @@ def write_trace(
                     count += len(piece)
             with staging.open("rb") as raw:
                 sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
+                size = raw.tell()
         sidecar = _write_sidecar(target, first.meta, sha256)
     except OSError as error:
         raise TraceError(f"{target}: cannot be written: {error.strerror or error}") from None
-    return Written(target, sidecar, count, sha256, lines.notes)
+    return Written(target, sidecar, count, size, sha256, lines.notes)
 
 
 def _write_sidecar(target: Path, meta: Meta, sha256: str) -> Path:

@@ -1,7 +1,7 @@
 """When requests arrive: processes with a mean rate and a known spread of the gaps.
 
-Every process is a frozen dataclass that yields arrivals in nanoseconds without end, ascending, chunk
-by chunk. How they are cut into chunks does not change them.
+Every process is a frozen dataclass that yields arrivals in nanoseconds without end, ascending, in
+chunks. How they are cut into chunks does not change them.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ class Gamma(_Renewal):
     """
 
     NAME: ClassVar[str] = "gamma"
-    # Measured on public traces: chat 1.1 (Azure 2023 conversation), API clients 2 to 3.5 (ServeGen),
-    # code completion 13 (Azure 2023 code).
+    # On public traces: chat 1.1 (Azure 2023 conversation), API clients 2 to 3.5 (ServeGen), code
+    # completion 13 (Azure 2023 code).
     cv: float = number(2.0, least=LEAST_CV, most=MOST_CV)
 
     @property

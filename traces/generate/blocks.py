@@ -1,8 +1,8 @@
 """Hash ids for prompts that grow: conversations, and requests with a common beginning.
 
-Ids are minted in order, so that a prompt is a few runs: what it shares with all, what it shares with
-the turns before, and, if the trace has them, an id for its partly filled last block. That block has
-another content once it is full, so no two prompts share such an id.
+Ids are minted in order, so that a prompt is a few runs: what it shares with all, what it shares
+with the turns before, and, if the trace has them, an id for its partly filled last block. That
+block has another content once it is full, so no two prompts share such an id.
 """
 
 from __future__ import annotations

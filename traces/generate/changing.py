@@ -17,7 +17,6 @@ from .draw import Draw
 from .elementary import sine_of_turns
 from .gaps import ExponentialGaps
 
-
 _LEAST_ARRIVALS = 0.01
 
 

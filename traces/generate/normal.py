@@ -1,8 +1,8 @@
 """Quantiles of the normal distribution.
 
-M. J. Wichura, Algorithm AS 241: the percentage points of the normal distribution, Applied Statistics
-37 (1988) 477-484: a ratio of polynomials in the middle and two for the tails, exact to about 16
-digits.
+M. J. Wichura, Algorithm AS 241: the percentage points of the normal distribution, Applied
+Statistics 37 (1988) 477-484: a ratio of polynomials in the middle and two for the tails, exact to
+about 16 digits.
 """
 
 from __future__ import annotations

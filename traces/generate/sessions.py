@@ -12,8 +12,8 @@ from .arrivals import TOO_LATE
 from .segments import previous, running, within
 from .workload import UNNAMED
 
-# A trace with arrivals must say when a later turn came, which depends on who served the turn before.
-# These stand for an ordinary service; ``after`` and ``delay`` hold for any other.
+# A trace with arrivals must say when a later turn came, which depends on who served the turn
+# before. These stand for an ordinary service; ``after`` and ``delay`` hold for any other.
 ASSUMED_TTFT_NS = 500_000_000
 ASSUMED_TPOT_NS = 30_000_000
 

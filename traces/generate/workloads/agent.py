@@ -58,8 +58,9 @@ class Agent:
     turns_p90: float = number(149.0, most=_MOST_TURNS)
     # Tools and system prompt p10 12,743 p50 15,161 p90 15,930 *.
     shared_tokens: int = number(15_000)
-    # First prompts p25 18,986 p50 64,159 p75 120,388 *, many of them of sessions that go on. Smaller
-    # here, so that prompts of all turns come out right: mean 115,000 (117,433), p50 112,000 (99,413).
+    # First prompts p25 18,986 p50 64,159 p75 120,388 *, many of them of sessions that go on. They
+    # are shorter here, so that those of all turns come out right: mean 115,000 (there 117,433), p50
+    # 112,000 (99,413).
     first_tokens: float = number(40_000.0, least=1.0)
     first_p90_tokens: float = number(120_000.0)
     # Prompts, less the prompt and answer before: p50 400 p90 3,346 p99 16,022, mean 1,579 *.
@@ -69,8 +70,8 @@ class Agent:
     output_p90_tokens: float = number(878.0)
     think_s: float = number(10.0, least=0.001)
     think_p90_s: float = number(165.0)
-    # 0.8 % of the turns have a context that shrank by a fifth or more, to 43 % in the median *. Most
-    # of these happen at the limit of the context, which is 200,000 for three quarters of the sessions.
+    # 0.8 % of the turns have a context that shrank by a fifth or more, to 43 % in the median *; most
+    # of them at the limit of the context, which is not counted here.
     compactions: float = number(0.003, most=1.0)
     kept: float = number(0.43, most=1.0)
     # 1.4 % keep their length, but only about 15,000 tokens are those of the turn before *.
@@ -78,6 +79,7 @@ class Agent:
     # 37 groups of 63 sub-agents in 19,771 turns *; 59 of them are waited for, here all.
     spawns: float = number(0.0019, most=1.0)
     fan_out: float = number(1.7, least=1.0, most=1_000.0)
+    # Largest contexts p50 146,965 p75 163,161 p90 371,159 *: some models take a million tokens.
     longest_tokens: int = number(200_000, least=1)
     block_tokens: int = number(64, least=1)
 

@@ -60,8 +60,8 @@ class Chat:
     documents: float = number(0.0, most=1.0)
     document_tokens: float = number(30_000.0, least=1.0)
     document_p90_tokens: float = number(50_000.0)
-    # Later prompts, less the prompt and answer before: p33 9, p50 26, p75 355, p90 4,194, p95 6,921,
-    # p99 16,705, mean 1,248. Three quarters are short messages, the others go with long texts.
+    # Later prompts, less the prompt and answer before: p33 9, p50 26, p75 355, p90 4,194, p99
+    # 16,705, mean 1,248. Three quarters are short messages, the others go with long texts.
     next_tokens: float = number(15.0, least=1.0)
     next_p90_tokens: float = number(73.0)
     pastes: float = number(0.25, most=1.0)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ....configs.errors import TraceError
 from ...columns import IntColumn, offsets_of
 from ...record import Trace
 from ...words import check, number
@@ -21,10 +22,10 @@ from ..workload import Maker, part_of
 class DocQa:
     """Documents with some questions behind each, in random order.
 
-    A document is a group of articles. A set of documents is shuffled with all its questions; a trace
-    that is longer goes on with the next set. Jenga's runs have 8 documents cut at 80,000 tokens
-    (Ministral), 10 cut at 90,000 (Gemma 3) and 40 uncut (Llama 4), each with 4 questions and answers
-    of 150 tokens. So a document's tokens are hit by 3 of 4 requests if the cache keeps them.
+    A document is a group of articles. A set of documents is shuffled with all its questions; a
+    longer trace goes on with the next set. Jenga's runs have 8 documents cut at 80,000 tokens
+    (Ministral), 10 cut at 90,000 (Gemma 3) and 40 uncut (Llama 4), each with 4 questions and
+    answers of 150 tokens. So 3 of 4 requests hit a document's tokens if the cache keeps them.
 
     Attributes:
         documents: Documents of a set.
@@ -60,6 +61,11 @@ class DocQa:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.articles_most < self.articles_least:
+            raise TraceError(
+                f"doc-qa: articles_most: must be at least articles_least ({self.articles_least}), "
+                f"is {self.articles_most}"
+            )
 
     @property
     def blocks(self) -> Blocks:
@@ -111,7 +117,7 @@ class _Sets:
     def _documents(self) -> IntColumn:
         """Lengths of a set's documents in tokens."""
         qa = self._qa
-        kinds = max(qa.articles_most - qa.articles_least + 1, 1)
+        kinds = qa.articles_most - qa.articles_least + 1
         more = np.floor(self._articles.uniform(qa.documents) * kinds).astype(np.int64)
         offsets = offsets_of(qa.articles_least + more)
         article = Lengths(qa.article_tokens, qa.article_p90_tokens)

@@ -39,11 +39,11 @@ _LONGEST_OUTPUT = 2_048
 
 @dataclass(frozen=True)
 class MmluPro(Independent):
-    """MMLU-Pro with few-shot prompts, one per subject; subjects come as often as they have questions.
+    """MMLU-Pro with one few-shot prompt per subject.
 
-    Question and answer lengths are those of the 12,032 questions (cl100k tokens) and of
-    Llama-3.1-8B's answers to them. Jenga's runs fix the output at 20 or 150 tokens for some models:
-    ``mmlu-pro:output=20,output_p95=20``.
+    Subjects come as often as they have questions. Question and answer lengths are those of the
+    12,032 questions (cl100k tokens) and of Llama-3.1-8B's answers to them. Jenga's runs fix the
+    output at 20 or 150 tokens for some models: ``mmlu-pro:output=20,output_p95=20``.
 
     Attributes:
         prefix_tokens: Length of a subject's few-shot prompt.

@@ -21,7 +21,7 @@ QUESTIONS = 1_730
 
 @dataclass(frozen=True)
 class MmmuPro(Independent):
-    """Pictures of questions, asked in order. Jenga's runs use 200 of them and fix the output at 200.
+    """Pictures of questions, asked in order, with answers of 200 tokens as in Jenga's runs.
 
     Attributes:
         text_tokens: Length of the text, which comes after the picture.

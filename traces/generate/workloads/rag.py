@@ -16,14 +16,16 @@ from ..elementary import exp, log
 from ..lengths import Lengths
 from ..workload import Maker, part_of
 
+_WEIGHED = 2**19
+
 
 @dataclass(frozen=True)
 class Rag:
     """Prompts of a system prompt, some retrieved documents in random order, and a question.
 
-    Two prompts share what comes before the first document in which they differ, so mostly the system
-    prompt and sometimes a document. All figures are assumptions about an ordinary service. It keeps
-    the beginnings of all prompts in memory.
+    Two prompts share what comes before the first document in which they differ, so mostly the
+    system prompt and sometimes a document. All figures are assumptions about an ordinary service.
+    It keeps the beginnings of all prompts in memory.
 
     Attributes:
         documents: Documents to retrieve from.
@@ -65,7 +67,7 @@ class Rag:
     @property
     def batch(self) -> int:
         """See ``Workload``; every request weighs all documents."""
-        return 512
+        return min(max(_WEIGHED // self.documents, 1), 512)
 
     @property
     def requests_per_arrival(self) -> float:

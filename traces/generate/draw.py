@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +51,13 @@ class Stream:
             "state": int.from_bytes(key[:16], "big"),
             "inc": int.from_bytes(key[16:], "big") | 1,
         }
-        self._bits.state = {
+        state: Any = {
             "bit_generator": "PCG64",
             "state": words,
             "has_uint32": 0,
             "uinteger": 0,
         }
+        self._bits.state = state
 
     def raw(self, count: int) -> npt.NDArray[np.uint64]:
         """Return ``count`` times 64 random bits."""
@@ -63,7 +65,7 @@ class Stream:
 
     def uniform(self, count: int) -> FloatColumn:
         """Return numbers from 0 up to, but not including, 1: multiples of 2^-53."""
-        return (self.raw(count) >> np.uint64(11)) * 2.0**-53
+        return (self.raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def between(self, count: int) -> FloatColumn:
         """Return numbers strictly between 0 and 1: odd multiples of 2^-53."""
@@ -149,7 +151,7 @@ def _draws_per_attempt(shape: float) -> int:
 
 
 def _between(bits: npt.NDArray[np.uint64]) -> FloatColumn:
-    return ((bits >> np.uint64(12)) + 0.5) * 2.0**-52
+    return ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def zipf_weights(count: int, exponent: float) -> FloatColumn:

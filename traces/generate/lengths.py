@@ -14,6 +14,9 @@ from .normal import quantile
 MOST_TOKENS = 2**24
 """No prompt or answer is longer than this unless a workload says so."""
 
+_MOST_S = 1e6
+"""Twelve days: no pause is longer."""
+
 
 def sigma_of(median: float, upper: float, at: float) -> float:
     """Return the standard deviation of the logarithm of a lognormal quantity.
@@ -66,7 +69,3 @@ def durations_ns(
     """Return ``count`` lognormal durations in whole nanoseconds."""
     seconds = stream.lognormal(median_s, sigma_of(median_s, upper_s, at), count)
     return np.rint(np.minimum(seconds, _MOST_S) * 1e9).astype(np.int64)
-
-
-_MOST_S = 1e6
-"""Twelve days: no pause is longer."""

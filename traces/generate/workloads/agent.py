@@ -70,8 +70,8 @@ class Agent:
     output_p90_tokens: float = number(878.0)
     think_s: float = number(10.0, least=0.001)
     think_p90_s: float = number(165.0)
-    # 0.8 % of the turns have a context that shrank by a fifth or more, to 43 % in the median *; most
-    # of them at the limit of the context, which is not counted here.
+    # 0.8 % of the turns have a context that shrank by a fifth or more, to 43 % in the median *;
+    # most of them were at its limit. This is for the others.
     compactions: float = number(0.003, most=1.0)
     kept: float = number(0.43, most=1.0)
     # 1.4 % keep their length, but only about 15,000 tokens are those of the turn before *.

@@ -70,7 +70,7 @@ def _problem(value: Any, item: Field[Any], least: float) -> str:
     if least <= value <= most:
         return ""
     kind = "an integer" if isinstance(item.default, int) else "a number"
-    return f"{kind} from {least:.12g} to {most:.12g}"
+    return f"{kind} from {least:.15g} to {most:.15g}"
 
 
 def parse(text: str, choices: Mapping[str, type[_P]], what: str) -> _P:

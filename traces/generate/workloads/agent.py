@@ -133,7 +133,11 @@ class _Sessions:
         count = agent.shared_tokens // agent.block_tokens
         self._shared = [int(self._mint.take(np.array([count]))[0]), count]
         self._helpers = HelperMaker(
-            agent.fan_out, agent.blocks, self._mint, draw.child("sub-agents")
+            agent.fan_out,
+            agent.longest_tokens,
+            agent.blocks,
+            self._mint,
+            draw.child("sub-agents"),
         )
         self._turns = draw.stream("turns")
         self._first = draw.stream("first")

@@ -16,7 +16,8 @@ from .links import linked
 from .meta import Meta
 from .problems import Problems
 from .record import Trace
-from .rows import Rows, good_rows
+from .rows import BoolColumn, Rows, good_rows
+from .runs import block_counts
 from .text import shown
 
 
@@ -31,44 +32,54 @@ class Assembler:
         self._batches: list[tuple[int, Rows]] = []
         self._numbers: list[IntColumn] = []
         self._after_names: dict[int, list[str]] = {}
+        self._zero: int | None = None
 
     def parts(self, batches: Iterable[Rows]) -> Iterator[Trace]:
         """Yield the good rows of each batch as a part of a trace, in the order of the file.
 
-        ``after`` holds numbers of rows, not positions. Afterwards bad rows are settled.
+        ``after`` holds numbers of rows, not positions. Times of day count from the earliest one of
+        the first part. Afterwards bad rows are settled.
 
         Raises:
             TraceError: A row is bad and that is an error, or no good row is left.
         """
-        good = 0
-        for rows in batches:
-            if len(rows):
-                part = self._part(rows)
-                good += len(part)
-                yield part
-        self._problems.settle(good)
+        for part in self._parts(batches, streamed=True):
+            yield part if self._zero is None else _earlier(part, self._zero)
 
     def whole(self, batches: Iterable[Rows]) -> Trace:
-        """Return all good rows as one trace, in order of time; see ``parts``."""
-        parts = list(self.parts(batches))
+        """Return all good rows as one trace, in order of time; see ``parts``.
+
+        Times of day count from the earliest one of all.
+        """
+        parts = list(self._parts(batches, streamed=False))
         if not parts:
             raise TraceError(f"{self._meta.name}: has no requests")
         trace = joined(parts)
+        if self._zero is not None:
+            trace = _earlier(trace, self._zero)
         numbers = np.concatenate(self._numbers)
         trace = linked(trace, numbers, self._after_names, self._row_of_name, self._place)
-        # Sessions stand one after the other: their requests are not out of order.
-        late = trace.arrival_ns < np.maximum.accumulate(trace.arrival_ns)
-        disorder = int(late.sum()) if trace.session is None else 0
         meta = msgspec.structs.replace(
             self._meta,
             hash_tail=self._meta.hash_tail or hash_tail(trace),
             skipped_lines=self._problems.count,
-            sorted_lines=disorder,
+            sorted_lines=_disorder(trace),
         )
         return replace(trace, meta=meta).in_order()
 
-    def _part(self, rows: Rows) -> Trace:
+    def _parts(self, batches: Iterable[Rows], *, streamed: bool) -> Iterator[Trace]:
+        good = 0
+        for rows in batches:
+            if len(rows):
+                part = self._part(rows, streamed=streamed)
+                good += len(part)
+                yield part
+        self._problems.settle(good)
+
+    def _part(self, rows: Rows, *, streamed: bool) -> Trace:
         good = good_rows(rows, self._meta.block_size, self._problems)
+        if rows.is_time_of_day and good.any():
+            good &= self._from_zero(rows, good, streamed=streamed)
         if rows.request_ids is not None or self._row_of_name:
             self._batches.append((int(rows.numbers[0]), rows))
             good &= self._unique(rows, good)
@@ -89,6 +100,22 @@ class Assembler:
         self._after_names |= rows.after_names
         self._numbers.append(rows.numbers[good])
         return part if good.all() else taken(part, np.flatnonzero(good))
+
+    def _from_zero(self, rows: Rows, good: BoolColumn, *, streamed: bool) -> BoolColumn:
+        """Which rows can have a time; what has gone out already cannot get another zero."""
+        arrival = rows.integers("arrival_ns")
+        assert arrival is not None
+        if self._zero is None or not streamed:
+            earliest = int(arrival[good].min())
+            self._zero = earliest if self._zero is None else min(self._zero, earliest)
+        early = good & (arrival < self._zero)
+        key = rows.keys.get("arrival_ns", "arrival_ns")
+        rows.complain(
+            early,
+            self._problems,
+            lambda _: f"{key}: is earlier than all at the top of the file; sort the file by it",
+        )
+        return ~early
 
     def _unique(self, rows: Rows, good: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which rows have a name that no row above them has."""
@@ -126,6 +153,19 @@ def taken(part: Trace, index: IntColumn) -> Trace:
 
 
 _NEVER_UNKNOWN = ("untimed", "cancelled")
+
+
+def _earlier(part: Trace, zero_ns: int) -> Trace:
+    """A part with another zero of time."""
+    return replace(part, arrival_ns=part.arrival_ns - zero_ns)
+
+
+def _disorder(trace: Trace) -> int:
+    """How many requests are earlier than one above them; sessions stand one after the other."""
+    arrival = trace.arrival_ns
+    if trace.session is not None or not np.any(arrival[1:] < arrival[:-1]):
+        return 0
+    return int(np.sum(arrival < np.maximum.accumulate(arrival)))
 
 
 def joined(parts: list[Trace]) -> Trace:
@@ -186,8 +226,8 @@ def _joined_images(parts: list[Trace]) -> dict[str, Any]:
 
 def hash_tail(trace: Trace) -> str:
     """Say whether partly filled last blocks have ids: ceil, floor; empty if unknown or mixed."""
-    from .runs import block_counts
-
+    if not trace.has_hashes:
+        return ""
     counts = block_counts(trace.hash_runs)
     partial = (trace.input_tokens % trace.block_size != 0) & (counts > 0)
     ceil = counts[partial] * trace.block_size > trace.input_tokens[partial]

@@ -17,9 +17,11 @@ from .stats import (
     ArrivalFigures,
     Correlation,
     Distribution,
+    PrefixFigures,
     PromptFigures,
     Prompts,
     ValueCounts,
+    prefix_figures,
     prompt_figures,
 )
 from .stats.timeline import Timeline
@@ -93,7 +95,8 @@ def inspect_trace(trace: Trace, progress: Progress | None = None) -> Inspection:
     counts.add(trace)
     if progress is not None:
         progress(len(trace))
-    return counts.result(trace.meta, _prompts(trace), streamed=False)
+    prompts = prompt_figures(prompts_of(trace), _codes(trace), trace.delay_ns)
+    return counts.result(trace.meta, prompts, streamed=False)
 
 
 def inspect_file(
@@ -191,14 +194,21 @@ class _Counts:
         )
 
 
-def _prompts(trace: Trace) -> PromptFigures:
-    runs = trace.hash_runs
-    prompts = Prompts(
+def prompts_of(trace: Trace) -> Prompts:
+    """Return the prompts of a trace, as the statistics take them."""
+    return Prompts(
         arrival_ns=trace.arrival_ns,
         input_tokens=trace.input_tokens,
-        offsets=runs.offsets,
-        runs=runs.values,
+        offsets=trace.hash_runs.offsets,
+        runs=trace.hash_runs.values,
         block_size=trace.block_size,
     )
-    codes = None if trace.session is None else trace.session.codes
-    return prompt_figures(prompts, codes, trace.delay_ns)
+
+
+def sharing_of(trace: Trace) -> PrefixFigures | None:
+    """Return what the prompts of a trace share; None if it has no hash ids."""
+    return prefix_figures(prompts_of(trace), _codes(trace))
+
+
+def _codes(trace: Trace) -> IntColumn | None:
+    return None if trace.session is None else trace.session.codes

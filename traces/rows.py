@@ -55,6 +55,8 @@ class Rows:
         after_names: Numbers of rows that come after named requests.
         image_names: Hashes of the images in the column ``images``.
         unknown: JSON object per row with the fields that have no column; empty if there are none.
+        is_time_of_day: Whether arrivals are nanoseconds of a clock that did not start with the
+            trace; the trace starts at the earliest. All rows of a file alike; none is untimed.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Rows:
     after_names: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
     image_names: tuple[str, ...] = ()
     unknown: tuple[bytes, ...] | None = None
+    is_time_of_day: bool = False
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -178,7 +178,7 @@ def command(
         gpu=gpu or DEFAULT_GPU,
         policy=_policy(policy or DEFAULT_POLICY, policy_settings),
         vllm_log=vllm_log,
-        replay=replay_config(replay, concurrency, zero_output),
+        replay=_replay(replay, concurrency, zero_output),
         **engine,
     )
     if not quiet:
@@ -203,6 +203,12 @@ def command(
         click.echo("interrupted: the figures cover what was done", err=True)
         return 130
     return 0
+
+
+def _replay(mode: Any, concurrency: int | None, zero_output: Any) -> Any:
+    from ..configs.replay import ReplayConfig
+
+    return ReplayConfig(mode=mode, concurrency=concurrency, zero_output=zero_output)
 
 
 def _default_notes(model: str | None, gpu: str | None, policy: str | None) -> list[str]:

@@ -65,7 +65,7 @@ class Head:
         """Fields of the first line, in small letters."""
         if self.text.lstrip()[:1] in (b"{", b"["):
             return frozenset()
-        line = self.text.split(b"\n", 1)[0].decode(errors="replace")
+        line = self.text.split(b"\n", 1)[0].decode("utf-8-sig", errors="replace")
         return frozenset(word.strip().strip('"').lower() for word in line.split(","))
 
 

@@ -10,7 +10,7 @@ from .blocks import Prompts
 from .correlation import Correlation
 from .counts import Distribution, ValueCounts, distribution
 from .lru import LruFigures, lru_figures
-from .prefixes import PrefixFigures, PromptFigures, prompt_figures
+from .prefixes import PrefixFigures, PromptFigures, prefix_figures, prompt_figures
 from .sessions import SessionFigures
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "ValueCounts",
     "distribution",
     "lru_figures",
+    "prefix_figures",
     "prompt_figures",
 ]

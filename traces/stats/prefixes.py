@@ -90,6 +90,26 @@ def prompt_figures(
     given = None if codes is None else given_sessions(codes)
     if not prompts.references:
         return PromptFigures(None, None, _session_figures(prompts, given, None, think_ns))
+    prefixes, sessions, reuse = _sharing(prompts, given)
+    figures = _session_figures(prompts, sessions, reuse, think_ns)
+    return PromptFigures(prefixes, lru_figures(prompts, sizes_tokens), figures)
+
+
+def prefix_figures(prompts: Prompts, codes: IntArray | None = None) -> PrefixFigures | None:
+    """Sharing alone, with a cache that forgets nothing; None without block ids.
+
+    Args:
+        prompts: The prompts of a trace.
+        codes: As in ``prompt_figures``.
+    """
+    if not prompts.references:
+        return None
+    return _sharing(prompts, None if codes is None else given_sessions(codes))[0]
+
+
+def _sharing(
+    prompts: Prompts, given: Sessions | None
+) -> tuple[PrefixFigures, Sessions | None, Reuse]:
     reuse = walk(prompts)
     hits = int(reuse.hit_blocks.sum())
     sessions, chain = given, None
@@ -114,8 +134,7 @@ def prompt_figures(
         chain_share=chain / hits if chain is not None and hits else None,
         chain_inferred=given is None,
     )
-    figures = _session_figures(prompts, sessions, reuse, think_ns)
-    return PromptFigures(prefixes, lru_figures(prompts, sizes_tokens), figures)
+    return prefixes, sessions, reuse
 
 
 def _own_hits(prompts: Prompts, sessions: Sessions, hits: int) -> int:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from .formats import (
+    aiperf,
     azure,
     bailian,
+    blis,
     burstgpt,
     canonical,
+    guidellm,
     lengths,
     llmservingsim,
+    lmcache,
     mapped,
+    otel,
+    servegen,
+    sharegpt,
     tracelab,
+    vllm_bench,
     vllm_run,
     weka,
 )
@@ -28,6 +36,15 @@ _ALL = (
     llmservingsim.FORMAT,
     vllm_run.FORMAT,
     mapped.FORMAT,
+    vllm_bench.FORMAT,
+    aiperf.FORMAT,
+    guidellm.FORMAT,
+    otel.FORMAT,
+    otel.OTLP_FORMAT,
+    sharegpt.FORMAT,
+    lmcache.FORMAT,
+    blis.FORMAT,
+    servegen.FORMAT,
 )
 
 FORMATS: dict[str, Format] = {found.name: found for found in _ALL}

@@ -14,7 +14,7 @@ from .assemble import Assembler
 from .catalogue import FORMATS, MAPPED
 from .formats import canonical
 from .formats.format import Format, Head
-from .meta import Meta, read_sidecar, with_sidecar
+from .meta import Meta, Sidecar, read_sidecar, with_sidecar
 from .problems import OnBadLine, Problems
 from .record import Trace, check_block_size
 from .schema import REQUIRED
@@ -29,6 +29,8 @@ def read_trace(
     *,
     block_size: int | None = None,
     columns: Mapping[str, str] | None = None,
+    tokenizer: str | None = None,
+    run: int | None = None,
     on_bad_line: OnBadLine = "error",
 ) -> Trace:
     """Read a trace of any known format, plain or gzip-compressed (``.gz``), or a folder of files.
@@ -38,13 +40,23 @@ def read_trace(
         block_size: Tokens that one hash id stands for; what the sidecar or the format says if left
             out.
         columns: From fields in the file to what they mean, for files with other names.
+        tokenizer: Path of a ``tokenizer.json``, for files with texts; their tokens are estimated if
+            left out.
+        run: Which run of a file that holds several (from 1); the last one if left out.
         on_bad_line: Whether bad lines make reading fail or are left out and counted.
 
     Raises:
         TraceError: The file is missing, damaged, empty or of no known format, or a line is bad.
         ValueError: ``on_bad_line`` is neither ``"error"`` nor ``"skip"``.
     """
-    reading = Reading(path, block_size=block_size, columns=columns, on_bad_line=on_bad_line)
+    reading = Reading(
+        path,
+        block_size=block_size,
+        columns=columns,
+        tokenizer=tokenizer,
+        run=run,
+        on_bad_line=on_bad_line,
+    )
     return reading.whole()
 
 
@@ -57,6 +69,8 @@ class Reading:
         *,
         block_size: int | None = None,
         columns: Mapping[str, str] | None = None,
+        tokenizer: str | None = None,
+        run: int | None = None,
         on_bad_line: OnBadLine = "error",
     ) -> None:
         """Find out the format; see ``read_trace``."""
@@ -64,9 +78,12 @@ class Reading:
             check_block_size(block_size)
         self._problems = Problems(on_bad_line)
         name, place = split_format(path)
-        self.source = Source(place, block_size, dict(columns or {}))
+        sidecar = read_sidecar(place)
+        if block_size is None and sidecar is not None:
+            block_size = sidecar.block_size
+        self.source = Source(place, block_size, dict(columns or {}), tokenizer, run)
         self.format = find_format(self.source, name)
-        self._before = self._first_meta()
+        self._before = self._first_meta(sidecar)
         self._assembler = Assembler(self._before, self._problems)
 
     def whole(self) -> Trace:
@@ -86,8 +103,8 @@ class Reading:
         """Facts about the trace, as far as it was read."""
         return self._finished(self._before)
 
-    def _first_meta(self) -> Meta:
-        meta = with_sidecar(self.format.meta, read_sidecar(self.source.path))
+    def _first_meta(self, sidecar: Sidecar | None) -> Meta:
+        meta = with_sidecar(self.format.meta, sidecar)
         changes: dict[str, object] = {"name": self.source.path.name, "format": self.format.name}
         if self.source.block_size is not None:
             changes["block_size"] = self.source.block_size

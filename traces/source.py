@@ -37,13 +37,19 @@ class Source:
 
     Attributes:
         path: Where it is.
-        block_size: Tokens per hash id, if the user says so; None for what the format says.
+        block_size: Tokens per hash id, if the user or the sidecar says so; None for what the format
+            says.
         columns: Names of fields in the file, by what they mean here, if the user says so.
+        tokenizer: Path of a ``tokenizer.json`` that counts the tokens of texts; an estimate does if
+            left out.
+        run: Which run of a file that holds several, from 1; the last one if left out.
     """
 
     path: Path
     block_size: int | None = None
     columns: dict[str, str] = field(default_factory=dict[str, str])
+    tokenizer: str | None = None
+    run: int | None = None
 
     @property
     def is_folder(self) -> bool:

@@ -121,5 +121,3 @@ def _notes(sessions: int, copies: list[str]) -> list[str]:
             f"{', '.join(copies[:3])}{more}"
         )
     return notes
-
-

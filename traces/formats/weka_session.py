@@ -232,5 +232,3 @@ def _runs_of(calls: list[Request]) -> Ragged:
     lists = [call.hash_runs or [] for call in calls]
     flat = np.array([i for runs in lists for i in runs], dtype=np.int64).reshape(-1, 2)
     return Ragged(offsets_of([len(runs) // 2 for runs in lists]), flat)
-
-

@@ -188,5 +188,3 @@ def _seconds(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / {'d': 86_400, 'h': 3_600, 'min': 60}[unit]:.3g} {unit}"
     return f"{seconds:.3g} s"
-
-

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ...traces import Meta, Reading, Trace
     from ...traces.transform.shaping import Shaping
 
-READING = ("trace_block_size", "columns", "on_bad_line", "sort", "tokenizer")
+READING = ("trace_block_size", "columns", "on_bad_line", "sort", "tokenizer", "recorded_run")
 SHAPING = (
     "start",
     "duration",
@@ -65,8 +65,11 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--tokenizer",
-            type=click.Path(path_type=Path),
+            metavar="FILE",
             help="tokenizer.json for traces of text; default: an estimate, 4 bytes per token.",
+        ),
+        click.option(
+            "--recorded-run", type=int, help="Which run of a result file with several; from 1."
         ),
         click.option(
             "--on-bad-line",
@@ -125,7 +128,8 @@ def open_trace(path: Path, given: dict[str, Any]) -> "Reading":
         path,
         block_size=values["trace_block_size"],
         columns=dict(_pair(text) for text in values["columns"]),
-        
+        tokenizer=values["tokenizer"],
+        run=values["recorded_run"],
         on_bad_line="skip" if values["on_bad_line"] == "skip" else "error",
     )
 

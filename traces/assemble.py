@@ -16,7 +16,7 @@ from .links import linked
 from .meta import Meta
 from .problems import Problems
 from .record import Trace
-from .rows import BoolColumn, Rows, good_rows
+from .rows import Rows, good_rows
 from .runs import block_counts
 from .text import shown
 
@@ -37,26 +37,31 @@ class Assembler:
     def parts(self, batches: Iterable[Rows]) -> Iterator[Trace]:
         """Yield the good rows of each batch as a part of a trace, in the order of the file.
 
-        ``after`` holds numbers of rows, not positions. Times of day count from the earliest one of
-        the first part. Afterwards bad rows are settled.
+        ``after`` holds numbers of rows, not positions. Times of day count from the earliest of the
+        first part; what is earlier and comes later is negative. Afterwards bad rows are settled.
 
         Raises:
             TraceError: A row is bad and that is an error, or no good row is left.
         """
-        for part in self._parts(batches, streamed=True):
-            yield part if self._zero is None else _earlier(part, self._zero)
+        good = 0
+        for rows in batches:
+            if len(rows):
+                part = self._part(rows)
+                good += len(part)
+                yield part if self._zero is None else _earlier(part, self._zero)
+        self._problems.settle(good)
 
     def whole(self, batches: Iterable[Rows]) -> Trace:
         """Return all good rows as one trace, in order of time; see ``parts``.
 
-        Times of day count from the earliest one of all.
+        Times of day count from the earliest of all.
         """
-        parts = list(self._parts(batches, streamed=False))
+        parts = list(self.parts(batches))
         if not parts:
             raise TraceError(f"{self._meta.name}: has no requests")
         trace = joined(parts)
         if self._zero is not None:
-            trace = _earlier(trace, self._zero)
+            trace = _earlier(trace, int(trace.arrival_ns.min()))
         numbers = np.concatenate(self._numbers)
         trace = linked(trace, numbers, self._after_names, self._row_of_name, self._place)
         meta = msgspec.structs.replace(
@@ -67,19 +72,12 @@ class Assembler:
         )
         return replace(trace, meta=meta).in_order()
 
-    def _parts(self, batches: Iterable[Rows], *, streamed: bool) -> Iterator[Trace]:
-        good = 0
-        for rows in batches:
-            if len(rows):
-                part = self._part(rows, streamed=streamed)
-                good += len(part)
-                yield part
-        self._problems.settle(good)
-
-    def _part(self, rows: Rows, *, streamed: bool) -> Trace:
+    def _part(self, rows: Rows) -> Trace:
         good = good_rows(rows, self._meta.block_size, self._problems)
-        if rows.is_time_of_day and good.any():
-            good &= self._from_zero(rows, good, streamed=streamed)
+        if self._zero is None and rows.is_time_of_day and good.any():
+            arrival = rows.integers("arrival_ns")
+            assert arrival is not None
+            self._zero = int(arrival[good].min())
         if rows.request_ids is not None or self._row_of_name:
             self._batches.append((int(rows.numbers[0]), rows))
             good &= self._unique(rows, good)
@@ -100,22 +98,6 @@ class Assembler:
         self._after_names |= rows.after_names
         self._numbers.append(rows.numbers[good])
         return part if good.all() else taken(part, np.flatnonzero(good))
-
-    def _from_zero(self, rows: Rows, good: BoolColumn, *, streamed: bool) -> BoolColumn:
-        """Which rows can have a time; what has gone out already cannot get another zero."""
-        arrival = rows.integers("arrival_ns")
-        assert arrival is not None
-        if self._zero is None or not streamed:
-            earliest = int(arrival[good].min())
-            self._zero = earliest if self._zero is None else min(self._zero, earliest)
-        early = good & (arrival < self._zero)
-        key = rows.keys.get("arrival_ns", "arrival_ns")
-        rows.complain(
-            early,
-            self._problems,
-            lambda _: f"{key}: is earlier than all at the top of the file; sort the file by it",
-        )
-        return ~early
 
     def _unique(self, rows: Rows, good: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which rows have a name that no row above them has."""

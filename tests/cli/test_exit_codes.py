@@ -275,7 +275,8 @@ def test_3_for_a_truncated_gzip_file(jenga: Jenga, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("", ": is a folder without trace files"), ("no.jsonl", ": cannot be read: No such file")]
+    ("name", "text"),
+    [("", ": is a folder without trace files"), ("no.jsonl", ": cannot be read: No such file")],
 )
 def test_3_for_a_trace_that_is_no_file(jenga: Jenga, tmp_path: Path, name: str, text: str) -> None:
     assert_refused(jenga("run", tmp_path / name), tmp_path / name, text)

@@ -105,7 +105,9 @@ def test_table_of_a_run_in_which_nothing_could_be_served(
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
-def test_lines_out_of_order_are_sorted_and_it_is_said(jenga: Jenga, write_trace: WriteTrace) -> None:
+def test_lines_out_of_order_are_sorted_and_it_is_said(
+    jenga: Jenga, write_trace: WriteTrace
+) -> None:
     rows = [(40.0 * i, 300 + 170 * i, 5 + 3 * i) for i in range(8)]
     shuffled = write_trace([rows[i] for i in (3, 0, 7, 1, 2, 6, 5, 4)], "a/trace.jsonl")
     sorted_ = write_trace(rows, "b/trace.jsonl")

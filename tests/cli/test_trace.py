@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from jenga_sim.traces import read_trace
 from tests.traces.data import real
 from tests.traces.strategies import assert_same
 
-from .conftest import Jenga
+Jenga = Callable[..., CompletedProcess[str]]
 
 AZURE = (
     "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -193,8 +195,8 @@ def test_the_list_of_formats_names_each(jenga: Jenga) -> None:
         (("inspect", "{missing}"), 3, "cannot be read: No such file"),
         (("inspect", "{text}"), 3, "is of no known format"),
         (("convert", "{azure}", "{azure}"), 2, "is what is read; write to another file"),
-        (("convert", "{azure}", "{folder}/x.csv"), 2, "name it .jsonl, or .jsonl.gz to pack it"),
-        (("convert", "{azure}", "{folder}/no/x.jsonl"), 2, "cannot be written: No such file"),
+        (("convert", "{azure}", "{folder}/x.csv"), 3, ".jsonl"),
+        (("convert", "{azure}", "{folder}/no/x.jsonl"), 3, "cannot be written: No such file"),
         (("slice", "{azure}", "{folder}/x.jsonl", "--sessions", "0"), 3, "give 1 or more"),
         (("generate", "{folder}/x.jsonl"), 2, "give --requests or --duration"),
         (("generate", "{folder}/x.jsonl", "--workload", "chta", "--requests", "9"), 3, "chta"),

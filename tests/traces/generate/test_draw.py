@@ -57,7 +57,10 @@ def test_a_name_and_a_seed_decide_a_stream_and_nothing_else_does() -> None:
 def test_streams_are_the_same_everywhere() -> None:
     stream = Draw(0).stream("arrivals")
 
-    assert [hex(number) for number in stream.raw(2).tolist()] == ["0x27188a37e2b6357c", "0xeec86c9df58357ce"]
+    assert [hex(number) for number in stream.raw(2).tolist()] == [
+        "0x27188a37e2b6357c",
+        "0xeec86c9df58357ce",
+    ]
 
 
 def test_uniform_numbers_stay_within_their_bounds() -> None:

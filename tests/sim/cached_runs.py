@@ -21,7 +21,7 @@ from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.run import Setup, make_replica, prepare
 from jenga_sim.sim.setup import scheduler_config, table_rules
 from jenga_sim.traces import Trace
-from tests.sim.strategies import REPLAYS, Turn, dependencies_of, smallest_pool
+from tests.sim.strategies import REPLAYS, Turn, smallest_pool, with_turns
 
 ATTENTION = ("gemma-3-27b", "llama-4-scout", "gpt-oss-20b", "llama-3.1-8b")
 COMPRESSED = str(Path(__file__).with_name("compressed.yaml"))
@@ -127,13 +127,12 @@ class Case:
     def setup(self) -> Setup:
         """Everything resolved."""
         return prepare(
-            self.trace,
+            with_turns(self.trace, self.turns),
             model=self.model,
             gpu="h100-sxm",
             policy=self.chosen_policy(),
             kv_cache_memory_bytes=self.pool_bytes(),
             replay=self.replay,
-            dependencies=dependencies_of(self.turns) if self.turns else None,
             **self.engine,
         )
 

@@ -29,6 +29,7 @@ from jenga_sim.sim.scheduler import Batch
 from jenga_sim.sim.setup import scheduler_config, table_rules
 from jenga_sim.sim.vllm_specs import vllm_specs
 from jenga_sim.traces import Trace
+from jenga_sim.traces.columns import Labels, Ragged
 
 POLICIES = tuple(PRESETS)
 FACTOR = int(os.environ.get("JENGA_SIM_EXAMPLES_FACTOR", "1"))
@@ -76,6 +77,20 @@ class Turn(NamedTuple):
     after: tuple[int, ...] = ()
     delay_ns: int = -1
     session: int = -1
+
+
+def with_turns(trace: Trace, turns: Sequence[Turn]) -> Trace:
+    """The trace with who comes after whom; as it is without any turns."""
+    if not turns:
+        return trace
+    known = dependencies_of(turns)
+    names = [str(code) for code in range(int(known.session.max()) + 1)]
+    return replace(
+        trace,
+        after=Ragged(known.after_offsets, known.after[:, None]),
+        delay_ns=known.delay_ns,
+        session=Labels(known.session, names),
+    )
 
 
 def dependencies_of(turns: Sequence[Turn]) -> Dependencies:
@@ -216,12 +231,11 @@ def setup_of(scenario: Scenario, policy: str, *, pool: int | None = None) -> Set
     engine = engine_of(scenario)
     engine |= {"kv_cache_memory_bytes": size, "enable_prefix_caching": False}
     return prepare(
-        scenario.trace,
+        with_turns(scenario.trace, scenario.turns),
         model=scenario.model,
         gpu=GPU,
         policy=policy,
         replay=scenario.replay,
-        dependencies=dependencies_of(scenario.turns) if scenario.turns else None,
         **engine,
     )
 

@@ -24,13 +24,13 @@ from tests.sim.strategies import (
     Arrival,
     Scenario,
     Turn,
-    dependencies_of,
     examples,
     figures,
     make_run,
     replays,
     run_of,
     scenarios,
+    with_turns,
 )
 
 SESSION = ReplayConfig("session")
@@ -246,13 +246,12 @@ def result_of(
 ) -> Result:
     at, prompt, output = (np.array(column) for column in zip(*rows, strict=True))
     setup = prepare(
-        Trace.from_columns(at * MS, prompt, output, name="rows"),
+        with_turns(Trace.from_columns(at * MS, prompt, output, name="rows"), turns),
         model="llama-3.1-8b",
         gpu="h100-sxm",
         policy=policy,
         kv_cache_memory_bytes=1 << 30,
         replay=replay,
-        dependencies=dependencies_of(turns) if turns else None,
     )
     return simulate(setup, hooks=hooks)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .configs.errors import ConfigError, InvariantError, JengaError, StalledError, TraceError
     from .configs.load import gpu_names, load_gpu, load_model, model_names
     from .configs.pairs import with_draft
+    from .configs.replay import ReplayConfig
     from .configs.specs import GPUSpec, LayerSpec, ModelSpec
     from .policies.base import Carving, MemoryUsage, PageGroup
     from .policies.presets import Policy, get_policy
@@ -36,6 +37,7 @@ _HOMES = {
     "ModelSpec": "configs.specs",
     "PageGroup": "policies.base",
     "Policy": "policies.presets",
+    "ReplayConfig": "configs.replay",
     "Result": "sim.result",
     "StalledError": "configs.errors",
     "Trace": "traces",
@@ -67,6 +69,7 @@ __all__ = [
     "ModelSpec",
     "PageGroup",
     "Policy",
+    "ReplayConfig",
     "Result",
     "StalledError",
     "Trace",

@@ -9,8 +9,12 @@ from ..policies.base import PageGroup
 from ..policies.presets import Policy
 from ..policies.retention import Retention, parse_retention
 from ..traces import Trace
+from ..traces.inspection import sharing_of
 
 OFF = Retention(enabled=False)
+NO_IDS = (
+    "the trace has no hash_ids: no prefix is shared; --prefix-model makes some up (docs/traces.md)"
+)
 
 
 def chosen_retention(
@@ -78,7 +82,7 @@ def hash_warnings(trace: Trace, groups: Sequence[PageGroup], unit: int) -> list[
     ``unit``: tokens per key; 0 where nothing is cached.
     """
     if not trace.has_hashes:
-        return ["the trace has no hash_ids: no prefix is shared"] if unit else []
+        return [NO_IDS] if unit else []
     if not unit:
         return [
             "prefix caching is off: the trace's hash_ids are not used, and an engine that caches "
@@ -88,14 +92,27 @@ def hash_warnings(trace: Trace, groups: Sequence[PageGroup], unit: int) -> list[
     block = trace.block_size
     sparse = any(group.kind not in ("full", "chunked_local") for group in groups)
     if unit < block and sparse:
-        warnings.append(
-            f"pages of {unit} tokens are finer than the trace's hash ids ({block} tokens): where "
-            f"two prompts part is known to {block} tokens only, so hits that need windows or "
-            "states at the end of a prompt are underestimated"
-        )
+        warnings.append(_too_fine(trace, unit))
     if block % unit and unit % block:
         warnings.append(
             f"blocks of {unit} tokens do not divide the trace's hash blocks of {block}: a shared "
             "prefix counts up to the last block that ends inside it, so hits are underestimated"
         )
     return warnings
+
+
+def _too_fine(trace: Trace, unit: int) -> str:
+    """How much hangs on ends of prompts, which ids know to a block of the trace only.
+
+    Windows and states are kept where a prompt ends. That is inside a block whose id no other prompt
+    has, although a prompt that goes on from there shares its tokens.
+    """
+    sharing = sharing_of(trace)
+    ideal = sharing.token_hit if sharing else 0.0
+    chain = 1.0 if sharing is None or sharing.chain_share is None else sharing.chain_share
+    return (
+        f"pages of {unit} tokens are finer than the trace's hash ids ({trace.block_size} tokens), "
+        f"and windows and states are kept where prompts end: {ideal * chain:.1%} of the prompt "
+        f"tokens (of an ideal hit of {ideal:.1%}) continue an earlier prompt whose end is known to "
+        f"{trace.block_size} tokens only, so hits are underestimated by up to that"
+    )

@@ -9,9 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..policies.base import PageGroup
+from .dependencies import Dependencies, sessions_of
 from .engine import Replica
 from .metrics import FORMULAS, prefix_cache_figures, summarize
+from .requests import Requests
 from .result import Result, requests_frame, steps_frame
+from .sessions import SESSION_FORMULAS, session_figures
 from .setup import Setup
 
 
@@ -19,6 +22,8 @@ def make_result(setup: Setup, replica: Replica) -> Result:
     """Collect figures, tables, configuration and provenance."""
     config = _config(setup)
     rejected = list(replica.rejected.values())
+    figures = summarize(replica.requests, replica.recorder, setup.engine.tp)
+    sessions = _sessions(setup, replica.requests, figures["duration"])
     summary: dict[str, Any] = {
         "schema": "jenga-sim/summary/1",
         "backend": "jenga-sim",
@@ -29,22 +34,33 @@ def make_result(setup: Setup, replica: Replica) -> Result:
         "policy": setup.policy.name,
         "trace": setup.trace.name,
         "skipped_lines": setup.trace.meta.skipped_lines,
-        **summarize(replica.requests, replica.recorder, setup.engine.tp),
+        "replay": asdict(setup.replay),
+        **figures,
+        **sessions,
         **prefix_cache_figures(replica.requests, replica.scheduler.tables),
         "rejected_by": {reason: rejected.count(reason) for reason in sorted(set(rejected))},
         "kv_pool": setup.pool.describe(),
         "page_groups": [_describe_group(group) for group in setup.groups],
         "latency_model": replica.latency.describe(),
         "warnings": list(setup.warnings),
-        "formulas": FORMULAS,
+        "formulas": FORMULAS | SESSION_FORMULAS if sessions else FORMULAS,
     }
     return Result(
         summary=summary,
-        requests=requests_frame(replica.requests, setup.trace.request_ids, replica.rejected),
+        requests=requests_frame(replica.requests, setup.trace, replica.rejected),
         steps=steps_frame(replica.recorder),
         config=config,
         provenance=_provenance(setup, config, replica),
     )
+
+
+def _sessions(setup: Setup, requests: Requests, seconds: float) -> dict[str, Any]:
+    """Figures of sessions, where the replay knows any."""
+    if setup.replay.mode == "open":
+        return {}
+    known = setup.dependencies
+    session = sessions_of(Dependencies.none(len(requests)) if known is None else known)
+    return {"sessions": session_figures(requests, session, seconds)}
 
 
 def _describe_group(group: PageGroup) -> dict[str, Any]:
@@ -67,6 +83,7 @@ def _config(setup: Setup) -> dict[str, Any]:
         "gpu": setup.gpu.name,
         "policy": policy,
         "engine": asdict(setup.engine.config),
+        "replay": asdict(setup.replay),
         "kv_pool": setup.pool.describe(),
     }
 

@@ -15,6 +15,7 @@ import simpy
 from ..configs.errors import StalledError
 from ..policies.base import NO_MOVES, Moves, Pages, Slack
 from ..policies.demand import live_tokens
+from .arrivals import Arrivals
 from .latency import LatencyModel, Prefill, StepShape
 from .leap import FIRST_STEPS, leap
 from .recorder import Recorder, StepRecord
@@ -45,9 +46,10 @@ class Hooks:
 
 @dataclass
 class Replica:
-    """An engine that serves the requests of one table, in arrival order."""
+    """An engine that serves the requests of one table, as they arrive."""
 
     requests: Requests
+    arrivals: Arrivals
     scheduler: Scheduler
     latency: LatencyModel
     recorder: Recorder
@@ -56,7 +58,6 @@ class Replica:
     check: bool = False
     hooks: Hooks = field(default_factory=Hooks)
     now_ns: int = 0
-    next_arrival: int = 0
     rejected: dict[int, str] = field(default_factory=dict[int, str])
     truncated: bool = False
     refused: Pages | None = None
@@ -72,8 +73,7 @@ class Replica:
 
     def run(self) -> None:
         """Serve everything; raises StalledError if requests wait that can never be served."""
-        first = self.requests.arrival_ns[0] if len(self.requests) else 0
-        env = simpy.Environment(initial_time=first)
+        env = simpy.Environment(initial_time=self.arrivals.peek() or 0)
         env.process(self._serve(env))
         env.run()
 
@@ -114,18 +114,21 @@ class Replica:
 
     def _arrive(self) -> None:
         """Let everything that arrived by now wait; reject what can never be served."""
-        requests = self.requests
-        while self.next_arrival < len(requests):
-            slot = self.next_arrival
-            if requests.arrival_ns[slot] > self.now_ns:
-                return
-            self.next_arrival += 1
+        arrivals = self.arrivals
+        while (arrival_ns := arrivals.peek()) is not None and arrival_ns <= self.now_ns:
+            slot = arrivals.pop()
+            self.requests.arrival_ns[slot] = arrival_ns
             reason = self._never(slot)
             if reason is None:
                 self.scheduler.add(slot)
             else:
-                requests.status[slot] = Status.REJECTED
-                self.rejected[slot] = reason
+                self._reject(slot, reason, arrival_ns)
+
+    def _reject(self, slot: int, reason: str, at_ns: int) -> None:
+        """Refuse a request for good, which ends it."""
+        self.requests.status[slot] = Status.REJECTED
+        self.rejected[slot] = reason
+        self.arrivals.ended(slot, at_ns)
 
     def _never(self, slot: int) -> str | None:
         """Why a request can never be served, by its declared lengths; None if it can."""
@@ -138,10 +141,7 @@ class Replica:
         """Schedule the next step and put it on the GPU; None if nobody can be served."""
         tables = self.scheduler.tables
         due = tables.tick(self.now_ns)
-        batch = self.scheduler.schedule()
-        while batch.preempted and not batch.tokens:
-            # A request that preempted itself may start again as soon as it gave its pages back.
-            batch = self.scheduler.schedule()
+        batch = self._schedule()
         # Whoever took pages that had to be emptied first waits for the copies.
         self.owed = self.owed.plus(due).plus(tables.tick(self.now_ns))
         waiting = self.scheduler.waiting
@@ -181,6 +181,16 @@ class Replica:
             )
         )
         return InFlight(batch, duration)
+
+    def _schedule(self) -> Batch:
+        """Decide the next step."""
+        while True:
+            batch = self.scheduler.schedule()
+            for slot in batch.ignored:
+                self._reject(slot, "pool", self.now_ns)
+            # A request that preempted itself may start again as soon as it gave its pages back.
+            if batch.tokens or not batch.preempted:
+                return batch
 
     def slack(self, refused: Pages | None) -> Slack:
         """The carving's slack, with the watermark that holds while requests run."""
@@ -226,6 +236,7 @@ class Replica:
         for slot in batch.sampled:
             self._token_out(slot, end_ns)
         finished = self.scheduler.complete(batch)
+        self._ended(finished)
         if self.check:
             self.scheduler.tables.check()
         if self.hooks.after_step is not None:
@@ -254,17 +265,27 @@ class Replica:
         finished = [slot for slot in self.scheduler.running if self.scheduler.is_done(slot)]
         for slot in finished:
             self.scheduler.finish(slot)
+        self._ended(finished)
         if self.hooks.after_step is not None:
             self.hooks.after_step(self)
         return bool(finished)
 
+    def _ended(self, finished: list[int]) -> None:
+        """Let those who waited for the end of a request arrive."""
+        for slot in finished:
+            self.arrivals.ended(slot, self.now_ns)
+
     def _idle_until_arrival(self) -> int | None:
         """Time to the next arrival, recorded as idle; None at the end of the run."""
-        if self.next_arrival >= len(self.requests):
+        arrival_ns = self.arrivals.peek()
+        if arrival_ns is None:
             if self.scheduler.has_requests:
                 raise StalledError(self._diagnosis())
             return None
-        wait = self.requests.arrival_ns[self.next_arrival] - self.now_ns
+        wait = arrival_ns - self.now_ns
+        if not wait:
+            # Somebody who comes after a request that was just ignored.
+            return wait
         slack = self.slack(None)
         parts = self.parts([[0] * len(self.recorder.labels)] * 4, slack)
         self.recorder.idle(self.now_ns, wait, len(self.scheduler.waiting), parts, slack)

@@ -139,8 +139,9 @@ def _settled_ns(plan: Plan, steps: int) -> list[int]:
 def _steps_before_change(replica: "Replica", plan: Plan) -> int:
     """Steps that are scheduled before the next request arrives and the carving wants to act."""
     limit = replica.scheduler.tables.due_ns()
-    if replica.next_arrival < len(replica.requests):
-        arrival = replica.requests.arrival_ns[replica.next_arrival]
+    # Nobody ends before the last step has settled, so nobody arrives who is not known yet.
+    arrival = replica.arrivals.peek()
+    if arrival is not None:
         limit = arrival if limit is None else min(arrival, limit)
     if limit is None:
         return plan.steps

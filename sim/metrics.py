@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .recorder import Recorder
-from .requests import Requests, Status
+from .requests import NEVER, Requests, Status
 from .table_contract import Tables
 from .usage import PARTS
 
@@ -89,13 +89,15 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
     last = np.frombuffer(requests.last_token_ns, dtype=np.int64)
     output = np.frombuffer(requests.output, dtype=np.int64)
     prompt = np.frombuffer(requests.prompt, dtype=np.int64)
+    unread = np.frombuffer(requests.unread, dtype=np.int64)
+    output = output - output * unread
     preemptions = np.frombuffer(requests.preemptions, dtype=np.int64)
-    span_ns = int(last[done].max() - arrival.min()) if done.any() else 0
+    span_ns = int(last[done].max() - arrival[arrival != NEVER].min()) if done.any() else 0
     seconds = span_ns / 1e9
-    ttft = (first - arrival)[done] / NS_PER_MS
+    ttft = (first - arrival)[done & (unread == 0)] / NS_PER_MS
     e2e = (last - arrival)[done] / NS_PER_MS
-    several = output[done] > 1
-    tpot = (e2e - ttft)[several] / (output[done][several] - 1)
+    several = done & (output > 1)
+    tpot = (last - first)[several] / NS_PER_MS / (output[several] - 1)
     input_total, output_total = int(prompt[done].sum()), int(output[done].sum())
 
     def per_second(count: int) -> float:

@@ -40,15 +40,16 @@ class TraceKeys:
         # Ids may be any numbers; ranks times the block size fit an integer.
         starts, blocks = dense_starts(trace.hash_runs.values)
         self._runs = np.stack([starts, trace.hash_runs.values[:, 1]], axis=1)
-        totals = trace.input_tokens + trace.output_tokens
+        # Whoever wants no output still gets a token, which nobody reads.
+        self._totals = trace.input_tokens + np.maximum(trace.output_tokens, 1)
         # Keys of one request's own tokens start behind all ids and all requests before it.
-        before = np.concatenate([[0], np.cumsum(totals)[:-1]]) if len(trace) else totals
+        before = np.cumsum(self._totals) - self._totals
         self._own = before + blocks * trace.block_size
 
     def of(self, slot: int, unit: int) -> IntArray:
         """See PrefixKeys."""
         trace = self._trace
-        total = int(trace.input_tokens[slot] + trace.output_tokens[slot])
+        total = int(self._totals[slot])
         last = np.arange(1, total // unit + 1, dtype=np.int64) * unit - 1
         offsets = trace.hash_runs.offsets
         ranks = expand(self._runs[offsets[slot] : offsets[slot + 1]])

@@ -16,7 +16,7 @@ class Status(IntEnum):
 
 
 NEVER = -1
-"""A moment that did not come (a rejected request's first token)."""
+"""A moment that did not come (a rejected request's first token), or not yet."""
 
 
 def _zeros(count: int, fill: int = 0) -> "array[int]":
@@ -29,17 +29,25 @@ class Requests:
     def __init__(
         self,
         *,
-        arrival_ns: Iterable[int],
         prompt_tokens: Iterable[int],
         max_tokens: Iterable[int],
+        arrival_ns: Iterable[int] | None = None,
         cross_tokens: Iterable[int] | None = None,
         priority: Iterable[int] | None = None,
     ) -> None:
-        """Start with all requests pending. Times in ns; lengths in tokens."""
-        self.arrival_ns = array("q", arrival_ns)
+        """Start with all requests pending. Times in ns; lengths in tokens.
+
+        ``arrival_ns`` is for tables without a clock: the engine notes arrivals as they happen.
+        A request whose ``max_tokens`` is 0 ends with its prompt: an engine then generates one
+        token, which nobody reads.
+        """
         self.prompt = array("q", prompt_tokens)
-        self.max_tokens = array("q", max_tokens)
-        count = len(self.arrival_ns)
+        wanted = array("q", max_tokens)
+        self.max_tokens = array("q", (max(tokens, 1) for tokens in wanted))
+        self.unread = array("q", (int(tokens == 0) for tokens in wanted))
+        """1 where the one token that comes out is not counted."""
+        count = len(self.prompt)
+        self.arrival_ns = array("q", arrival_ns) if arrival_ns is not None else _zeros(count, NEVER)
         self.cross = array("q", cross_tokens) if cross_tokens is not None else _zeros(count)
         self.priority = array("q", priority) if priority is not None else _zeros(count)
         self.status = _zeros(count, Status.PENDING)
@@ -69,7 +77,7 @@ class Requests:
         self.last_token_ns = _zeros(count, NEVER)
 
     def __len__(self) -> int:
-        return len(self.arrival_ns)
+        return len(self.prompt)
 
     def num_tokens(self, slot: int) -> int:
         """Prompt and generated tokens."""

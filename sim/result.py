@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from ..policies.base import MemoryUsage
+from ..traces import Trace
 from .recorder import Recorder
 from .requests import NEVER, Requests, Status
 from .usage import PARTS, memory_usage
@@ -68,9 +69,7 @@ class Result:
         path.write_text(yaml.safe_dump(self.config, sort_keys=False), encoding="utf-8")
 
 
-def requests_frame(
-    requests: Requests, ids: tuple[str, ...], rejected: dict[int, str]
-) -> pd.DataFrame:
+def requests_frame(requests: Requests, trace: Trace, rejected: dict[int, str]) -> pd.DataFrame:
     """One row per request; times in ms, NaN where a moment did not come."""
     columns = {
         name: pd.Series(column, dtype="int64")
@@ -81,34 +80,48 @@ def requests_frame(
             ("last", requests.last_token_ns),
             ("status", requests.status),
             ("output", requests.output),
+            ("unread", requests.unread),
         )
     }
     done = columns["status"] == Status.FINISHED
+    arrived = columns["arrival"] != NEVER
 
     def since_arrival(name: str, known: pd.Series) -> pd.Series:
         return ((columns[name] - columns["arrival"]) / 1e6).where(known)
 
-    ttft = since_arrival("first", columns["first"] != NEVER)
+    columns["output"] *= 1 - columns["unread"]
+    ttft = since_arrival("first", (columns["first"] != NEVER) & (columns["unread"] == 0))
     e2e = since_arrival("last", done)
     several = done & (columns["output"] > 1)
+    decoding = (columns["last"] - columns["first"]) / 1e6
     return pd.DataFrame(
         {
-            "request_id": list(ids),
+            "request_id": list(trace.request_ids),
+            **_sessions(trace),
             "status": [Status(value).name.lower() for value in requests.status],
             "rejected_by": [rejected.get(slot, "") for slot in range(len(requests))],
             # In two parts: Unix time in ns has more digits than a float.
-            "arrival_ms": columns["arrival"] // 10**6 + columns["arrival"] % 10**6 / 1e6,
+            "arrival_ms": (columns["arrival"] // 10**6 + columns["arrival"] % 10**6 / 1e6).where(
+                arrived
+            ),
             "input_tokens": pd.Series(requests.prompt, dtype="int64"),
             "output_tokens": columns["output"],
             "hit_tokens": pd.Series(requests.hit, dtype="int64").clip(lower=0),
             "queue_ms": since_arrival("scheduled", columns["scheduled"] != NEVER),
             "ttft_ms": ttft,
-            "tpot_ms": ((e2e - ttft) / (columns["output"] - 1).clip(lower=1)).where(several),
+            "tpot_ms": (decoding / (columns["output"] - 1).clip(lower=1)).where(several),
             "e2el_ms": e2e,
             "preemptions": pd.Series(requests.preemptions, dtype="int64"),
             "recomputed_tokens": pd.Series(requests.recomputed, dtype="int64"),
         }
     )
+
+
+def _sessions(trace: Trace) -> dict[str, list[str | None]]:
+    """The session of each request, where the trace names any."""
+    if trace.session is None:
+        return {}
+    return {"session_id": [trace.session.word(index) for index in range(len(trace))]}
 
 
 def steps_frame(recorder: Recorder) -> pd.DataFrame:

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..configs.replay import ReplayConfig
 from ..configs.specs import GPUSpec, ModelSpec
 from ..policies.carving.lcm import LCMCarving
 from ..policies.presets import Policy
 from ..traces import Trace
+from .arrivals import make_arrivals
 from .collect import make_result
 from .engine import Hooks, Replica
 from .large_tables import LargePageTables
@@ -33,6 +35,7 @@ def run(
     gpu: GPUSpec | str = "h100-sxm",
     policy: Policy | str = "lcm",
     vllm_log: str | Path | None = None,
+    replay: ReplayConfig | None = None,
     fast: bool = True,
     check: bool = False,
     hooks: Hooks | None = None,
@@ -46,6 +49,7 @@ def run(
         gpu: Likewise for the GPU.
         policy: Name of a preset, ``file.py:Class``, or a Policy.
         vllm_log: Start-up log of a real vLLM, to read the KV pool from.
+        replay: When requests arrive; at their timestamps unless given.
         fast: Take alike decode steps in leaps; the result is the same either way.
         check: Check every invariant after every step.
         hooks: Callbacks between steps.
@@ -56,7 +60,9 @@ def run(
         TraceError: The trace cannot be read.
         StalledError: The policy lets requests wait for ever.
     """
-    setup = prepare(trace, model=model, gpu=gpu, policy=policy, vllm_log=vllm_log, **engine)
+    setup = prepare(
+        trace, model=model, gpu=gpu, policy=policy, vllm_log=vllm_log, replay=replay, **engine
+    )
     return simulate(setup, fast=fast, check=check, hooks=hooks)
 
 
@@ -76,7 +82,6 @@ def make_replica(
     trace, engine = setup.trace, setup.engine
     cross = trace.cross_tokens.tolist() if setup.model.has_cross else None
     requests = Requests(
-        arrival_ns=trace.arrival_ns.tolist(),
         prompt_tokens=trace.input_tokens.tolist(),
         max_tokens=trace.output_tokens.tolist(),
         cross_tokens=cross,
@@ -90,6 +95,7 @@ def make_replica(
     tables, meter = _memory(setup, requests, config)
     return Replica(
         requests=requests,
+        arrivals=make_arrivals(trace.arrival_ns, setup.replay, setup.dependencies),
         scheduler=_scheduler(setup.policy.scheduler, requests, tables, config),
         latency=AnalyticalLatency(
             setup.model, setup.gpu, engine, max_tokens=config.max_num_batched_tokens

@@ -79,7 +79,7 @@ class Scheduler:
         self.running: list[int] = []
         by_priority = config.policy == "priority"
         self.waiting: WaitingQueue = (
-            PriorityQueue(requests.priority) if by_priority else FCFSQueue()
+            PriorityQueue(requests.priority, requests.arrival_ns) if by_priority else FCFSQueue()
         )
         self.alone: int | None = None
         """The request that nobody is admitted beside until it is done: see ``restart_alone``."""
@@ -151,7 +151,8 @@ class Scheduler:
         """The running request to preempt: the last one, or the least important, latest one."""
         if self.config.policy == "fcfs":
             return self.running[-1]
-        return max(self.running, key=lambda slot: (self.requests.priority[slot], slot))
+        priority, arrival_ns = self.requests.priority, self.requests.arrival_ns
+        return max(self.running, key=lambda slot: (priority[slot], arrival_ns[slot], slot))
 
     def _preempt(self, slot: int, batch: Batch) -> None:
         requests = self.requests

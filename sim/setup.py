@@ -8,6 +8,7 @@ from typing import Any
 from ..configs.engine import EngineConfig, ResolvedEngine, engine_config
 from ..configs.errors import ConfigError
 from ..configs.load import load_gpu, load_model
+from ..configs.replay import ReplayConfig
 from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..policies.base import Carving, GroupingContext, PageGroup
 from ..policies.caching.rules import CacheRules, cache_rules
@@ -19,7 +20,10 @@ from ..policies.page_advice import large_page_warning
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
 from ..traces import Trace, read_trace
+from ..traces.transform.outputs import with_outputs
+from ..traces.transform.sessions import chained
 from .caching import chosen_retention, hash_warnings, vllm_caches
+from .dependencies import Dependencies, dependencies_of
 from .pool import KVPool, kv_pool
 from .positions import beyond_positions
 from .scheduler import SchedulerConfig
@@ -43,6 +47,9 @@ class Setup:
     """Whether prefixes are cached."""
     cache: CacheRules | None
     """How vLLM caches them; None if nothing is cached, or by Jenga's pool."""
+    replay: ReplayConfig
+    dependencies: Dependencies | None
+    """Who comes after whom; None: nobody, and no request belongs to a session."""
     warnings: tuple[str, ...]
 
 
@@ -53,6 +60,7 @@ def prepare(
     gpu: GPUSpec | str,
     policy: Policy | str,
     vllm_log: str | Path | None = None,
+    replay: ReplayConfig | None = None,
     **engine: Any,
 ) -> Setup:
     """Resolve names, sizes and the pool; see ``run``."""
@@ -71,7 +79,10 @@ def prepare(
     elif retention.enabled:
         cache = _cache_rules(groups, retention)
         hash_unit = cache.hash_block_size
+    replay = replay or ReplayConfig()
     loaded = trace if isinstance(trace, Trace) else read_trace(trace)
+    loaded = with_outputs(chained(loaded), replay.zero_output)
+    dependencies = dependencies_of(loaded, replay)
     return Setup(
         trace=loaded,
         model=model,
@@ -83,9 +94,12 @@ def prepare(
         carving=carving,
         caches=retention.enabled,
         cache=cache,
+        replay=replay,
+        dependencies=dependencies,
         warnings=(
             *cache_warnings,
             *_trace_warnings(loaded, model),
+            *_replay_warnings(replay, dependencies),
             *hash_warnings(loaded, groups, hash_unit),
             *_policy_warnings(model, policy, resolved, groups, carving, retention.enabled),
             *_size_warnings(pool, model, gpu, resolved.tp),
@@ -138,7 +152,7 @@ def scheduler_config(engine: ResolvedEngine, scheduler: str = "v1") -> Scheduler
 
 
 def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
-    warnings: list[str] = []
+    warnings = list(trace.meta.notes)
     if trace.cross_tokens.any() and not model.has_cross:
         warnings.append(
             f"{model.name} has no cross attention: cross_tokens of the trace are ignored"
@@ -151,6 +165,16 @@ def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
             "sorted by time"
         )
     return warnings
+
+
+def _replay_warnings(replay: ReplayConfig, dependencies: Dependencies | None) -> list[str]:
+    if replay.mode == "open" or dependencies is not None:
+        return []
+    instead = {
+        "session": "every request arrives at its timestamp, as in open loop",
+        "closed": "every request is a session of its own",
+    }
+    return [f"the trace names no sessions: {instead[replay.mode]}"]
 
 
 def _policy_warnings(

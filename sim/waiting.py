@@ -67,29 +67,30 @@ class FCFSQueue:
 
 
 class PriorityQueue:
-    """Smallest (priority, arrival) first; there is no front to go back to."""
+    """Smallest (priority, arrival, slot) first; there is no front to go back to."""
 
-    def __init__(self, priority: "array[int]") -> None:
+    def __init__(self, priority: "array[int]", arrival_ns: "array[int]") -> None:
         self._priority = priority
-        self._heap: list[tuple[int, int]] = []
+        self._arrival_ns = arrival_ns
+        self._heap: list[tuple[int, int, int]] = []
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def __iter__(self) -> Iterator[int]:
-        return (slot for _, slot in sorted(self._heap))
+        return (slot for *_, slot in sorted(self._heap))
 
     def add(self, slot: int) -> None:
         """See WaitingQueue."""
-        heapq.heappush(self._heap, (self._priority[slot], slot))
+        heapq.heappush(self._heap, self._key(slot))
 
     def peek(self) -> int:
         """See WaitingQueue."""
-        return self._heap[0][1]
+        return self._heap[0][-1]
 
     def pop(self) -> int:
         """See WaitingQueue."""
-        return heapq.heappop(self._heap)[1]
+        return heapq.heappop(self._heap)[-1]
 
     def prepend(self, slot: int) -> None:
         """See WaitingQueue."""
@@ -97,5 +98,8 @@ class PriorityQueue:
 
     def remove(self, slot: int) -> None:
         """See WaitingQueue."""
-        self._heap.remove((self._priority[slot], slot))
+        self._heap.remove(self._key(slot))
         heapq.heapify(self._heap)
+
+    def _key(self, slot: int) -> tuple[int, int, int]:
+        return self._priority[slot], self._arrival_ns[slot], slot

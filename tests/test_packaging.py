@@ -46,7 +46,7 @@ def data_files() -> list[str]:
     """Files beside the code that the package needs at run time."""
     found = [ROOT / "jenga_sim" / "py.typed"]
     found += (ROOT / "configs").rglob("*.yaml")
-    found += (ROOT / "traces" / "samples").glob("*.jsonl")
+    found += (ROOT / "traces" / "samples").glob("*.json*")
     return [in_package(path) for path in found]
 
 

@@ -1,18 +1,19 @@
 """Request traces: the columns in memory, readers, generators and statistics."""
 
+from .generate.generate import generate_trace
+from .generate.sample import sample_path, sample_trace
 from .meta import Meta
 from .read import Reading, read_trace
 from .record import Trace
-from .synthetic import Row, chat_trace, sample_path, sample_rows, write_jsonl
+from .write import write_trace
 
 __all__ = [
     "Meta",
     "Reading",
-    "Row",
     "Trace",
-    "chat_trace",
+    "generate_trace",
     "read_trace",
     "sample_path",
-    "sample_rows",
-    "write_jsonl",
+    "sample_trace",
+    "write_trace",
 ]

@@ -63,7 +63,7 @@ class Assembler:
             self._meta,
             hash_tail=self._meta.hash_tail or hash_tail(trace),
             skipped_lines=self._problems.count,
-            sorted_lines=_disorder(trace.arrival_ns),
+            sorted_lines=_disorder(trace),
         )
         return replace(trace, meta=meta).in_order()
 
@@ -99,7 +99,7 @@ class Assembler:
         )
         self._after_names |= rows.after_names
         self._numbers.append(rows.numbers[good])
-        return part if good.all() else _kept(part, np.flatnonzero(good))
+        return part if good.all() else taken(part, np.flatnonzero(good))
 
     def _from_zero(self, rows: Rows, good: BoolColumn, *, streamed: bool) -> BoolColumn:
         """Which rows can have a time; what has gone out already cannot get another zero."""
@@ -145,11 +145,14 @@ class Assembler:
         return f"line {place}" if place.isdigit() else place.strip()
 
 
-def _kept(part: Trace, index: IntColumn) -> Trace:
-    """Rows of a part; ``after`` keeps its numbers, which are not positions yet."""
+def taken(part: Trace, index: IntColumn) -> Trace:
+    """Return the requests ``index`` of a part; ``after`` keeps its numbers of rows."""
     after = part.after
     kept = replace(part, after=None).take(index)
     return kept if after is None else replace(kept, after=after.take(index))
+
+
+_NEVER_UNKNOWN = ("untimed", "cancelled")
 
 
 def _earlier(part: Trace, zero_ns: int) -> Trace:
@@ -157,11 +160,12 @@ def _earlier(part: Trace, zero_ns: int) -> Trace:
     return replace(part, arrival_ns=part.arrival_ns - zero_ns)
 
 
-def _disorder(arrival_ns: IntColumn) -> int:
-    """How many entries are smaller than one before them."""
-    if not np.any(arrival_ns[1:] < arrival_ns[:-1]):
+def _disorder(trace: Trace) -> int:
+    """How many requests are earlier than one above them; sessions stand one after the other."""
+    arrival = trace.arrival_ns
+    if trace.session is not None or not np.any(arrival[1:] < arrival[:-1]):
         return 0
-    return int(np.sum(arrival_ns < np.maximum.accumulate(arrival_ns)))
+    return int(np.sum(arrival < np.maximum.accumulate(arrival)))
 
 
 def joined(parts: list[Trace]) -> Trace:
@@ -181,19 +185,20 @@ def joined(parts: list[Trace]) -> Trace:
             columns[field.name] = tuple(item for value in filled for item in value)
         else:
             pairs = zip(values, parts, strict=True)
-            filled = [_filled(value, known[0], len(part)) for value, part in pairs]
+            none = 0 if field.name in _NEVER_UNKNOWN else NONE
+            filled = [_filled(value, known[0], len(part), none) for value, part in pairs]
             columns[field.name] = _concatenated(filled)
     return Trace(**columns, **_joined_images(parts), meta=parts[0].meta)
 
 
-def _filled(value: Any, like: Any, count: int) -> Any:
+def _filled(value: Any, like: Any, count: int, none: int) -> Any:
     """A column, or one of its kind without values."""
     if value is not None:
         return value
     if isinstance(like, Ragged):
         return Ragged.empty(count, like.values.shape[1])
-    none = np.full(count, NONE, dtype=np.int64)
-    return Labels(none, like.names) if isinstance(like, Labels) else none
+    nothing = np.full(count, none, dtype=np.int64)
+    return Labels(nothing, like.names) if isinstance(like, Labels) else nothing
 
 
 def _concatenated(columns: list[Any]) -> Any:

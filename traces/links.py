@@ -12,6 +12,9 @@ from .columns import NONE, IntColumn, Ragged, offsets_of
 from .record import MAX_NS, Trace
 from .text import shown
 
+_DIGITS = 19
+"""A number with fewer digits fits an int64."""
+
 
 def linked(
     trace: Trace,
@@ -34,7 +37,7 @@ def linked(
     """
     after = trace.after or Ragged.empty(len(trace), 1)
     if after_names:
-        after = _with_names(after, numbers, after_names, row_of_name, place)
+        after = _with_names(trace, numbers, after_names, row_of_name, place)
     if not len(after.values):
         return replace(trace, after=None)
     after = _positions(after, numbers)
@@ -47,24 +50,35 @@ def linked(
 
 
 def _with_names(
-    after: Ragged,
+    trace: Trace,
     numbers: IntColumn,
     after_names: Mapping[int, Sequence[str]],
     row_of_name: Mapping[str, int],
     place: Callable[[int], str],
 ) -> Ragged:
+    after = trace.after or Ragged.empty(len(trace), 1)
     lists: list[list[tuple[int]]] = []
     for at, number in enumerate(numbers.tolist()):
         rows = after.rows(at)[:, 0].tolist()
         for name in after_names.get(number, ()):
-            if name not in row_of_name:
+            row = row_of_name.get(name, NONE)
+            row = _called_by_number(trace, numbers, name) if row == NONE else row
+            if row == NONE:
                 raise TraceError(
                     f"after: {place(number)} comes after '{shown(name)}', which is no request of "
                     "this trace"
                 )
-            rows.append(row_of_name[name])
+            rows.append(row)
         lists.append([(row,) for row in rows])
     return Ragged.of(lists, 1)
+
+
+def _called_by_number(trace: Trace, numbers: IntColumn, name: str) -> int:
+    """The row that has no name but its number; ``NONE`` if there is none of that number."""
+    number = int(name) if name.isdecimal() and len(name) < _DIGITS else NONE
+    at = int(np.searchsorted(numbers, number))
+    known = at < len(numbers) and numbers[at] == number and trace.request_ids[at] == name
+    return number if known else NONE
 
 
 def _positions(after: Ragged, numbers: IntColumn) -> Ragged:

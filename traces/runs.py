@@ -30,6 +30,17 @@ def encode_runs(offsets: IntColumn, ids: IntColumn) -> Ragged:
     return Ragged(np.searchsorted(first, offsets).astype(np.int64), runs)
 
 
+def id_offsets(offsets: IntColumn, runs: IntColumn) -> IntColumn:
+    """Return where each request's ids would start if they were written out; n + 1 entries.
+
+    Args:
+        offsets: Where each request's runs start; the first need not be 0.
+        runs: Shape (k, 2).
+    """
+    before = offsets_of(runs[:, 1])
+    return before[offsets] - before[offsets[0]]
+
+
 def expand(runs: IntColumn) -> IntColumn:
     """Return the ids of runs, shape (k, 2), one after the other."""
     lengths = runs[:, 1]
@@ -40,8 +51,7 @@ def expand(runs: IntColumn) -> IntColumn:
 
 def block_counts(column: Ragged) -> IntColumn:
     """Return the number of ids of each request."""
-    totals = offsets_of(column.values[:, 1])
-    return np.diff(totals[column.offsets])
+    return np.diff(id_offsets(column.offsets, column.values))
 
 
 def dense_starts(runs: IntColumn) -> tuple[IntColumn, int]:
@@ -71,3 +81,24 @@ def dense_starts(runs: IntColumn) -> tuple[IntColumn, int]:
     dense = np.empty(len(order), dtype=np.int64)
     dense[order] = bases[island] + (first - heads[island])
     return dense, int(bases[-1])
+
+
+def joined_runs(runs: IntColumn, offsets: IntColumn) -> Ragged:
+    """Return lists of runs without empty ones, and with neighbours joined that go on as one.
+
+    Args:
+        runs: Shape (k, 2); lengths may be 0.
+        offsets: Where each request's runs start, with the total at the end.
+    """
+    there = runs[:, 1] > 0
+    offsets = offsets_of(there.astype(np.int64))[offsets]
+    runs = runs[there]
+    starts = np.ones(len(runs), dtype=bool)
+    starts[1:] = runs[1:, 0] != runs[:-1, 0] + runs[:-1, 1]
+    starts[offsets[:-1][np.diff(offsets) > 0]] = True
+    heads = np.flatnonzero(starts)
+    if not len(heads):
+        return Ragged.empty(len(offsets) - 1, 2)
+    lengths = np.add.reduceat(runs[:, 1], heads)
+    joined = np.stack([runs[heads, 0], lengths], axis=1)
+    return Ragged(np.searchsorted(heads, offsets).astype(np.int64), joined)

@@ -129,6 +129,16 @@ _RULES: dict[str, tuple[Any, str]] = {
 }
 
 
+def fields_of(text: bytes) -> dict[str, bytes]:
+    """Return the keys of a JSON object, each with its value on one line; none of an empty text."""
+    fields = _decode_object(text) if text else {}
+    return {key: _on_one_line(bytes(value)) for key, value in fields.items()}
+
+
+def _on_one_line(text: bytes) -> bytes:
+    return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
+
+
 def unknown_fields(line: bytes) -> bytes:
     """Return a JSON object with the keys of a good line that have no meaning here."""
     fields = {key: raw for key, raw in _decode_object(line).items() if key not in _KNOWN}

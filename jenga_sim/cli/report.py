@@ -97,6 +97,8 @@ def _counts(summary: dict[str, Any]) -> Table:
     table.add_row(
         "batch size", f"mean {batch['mean']:.1f}, p95 {batch['p95']:.0f}, max {batch['max']:.0f}"
     )
+    if summary["replay"]["mode"] != "open":
+        table.add_row("replay", _replay(summary))
     table.add_row("duration", f"{summary['duration']:,.1f} s in {summary['num_steps']:,} steps")
     table.add_row("hit rate", _hits(summary))
     copies = summary["copies"]
@@ -107,6 +109,21 @@ def _counts(summary: dict[str, Any]) -> Table:
             f"{copies['seconds'] * 1e3:,.2f} ms, {copies['share_of_busy_time']:.3%} of the steps",
         )
     return table
+
+
+def _replay(summary: dict[str, Any]) -> str:
+    """When requests arrived, and how many sessions they made up."""
+    replay, sessions = summary["replay"], summary["sessions"]
+    mode = "each session at its time"
+    if replay["mode"] == "closed":
+        mode = f"closed loop, {replay['concurrency']:,} sessions in flight"
+    rejected = f", {sessions['rejected']:,} with a rejected request" if sessions["rejected"] else ""
+    mean, p99 = sessions["mean_duration_ms"], sessions["p99_duration_ms"]
+    took = "" if mean is None else f", mean {mean / 1e3:,.1f} s, p99 {p99 / 1e3:,.1f} s each"
+    return (
+        f"{mode}; {sessions['completed']:,} of {sessions['num']:,} sessions done{rejected}, "
+        f"{sessions['throughput']:.3f} sessions/s{took}"
+    )
 
 
 def _hits(summary: dict[str, Any]) -> str:

@@ -118,6 +118,13 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="When requests arrive: at their times; a turn after the answer before it; N sessions.",
 )
 @click.option("--concurrency", type=int, help="Sessions in flight, for --replay closed.")
+@click.option(
+    "--zero-output",
+    type=click.Choice(["one", "prefill", "skip"]),
+    default="one",
+    show_default=True,
+    help="Requests without output: one token, only their prompt, or left out.",
+)
 @reading_options
 @shaping_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for files.")
@@ -137,6 +144,7 @@ def command(
     settings: tuple[str, ...],
     replay: str,
     concurrency: int | None,
+    zero_output: str,
     out: Path | None,
     output_format: str,
     fast: bool,
@@ -170,7 +178,7 @@ def command(
         gpu=gpu or DEFAULT_GPU,
         policy=_policy(policy or DEFAULT_POLICY, policy_settings),
         vllm_log=vllm_log,
-        replay=ReplayConfig(mode=replay, concurrency=concurrency),
+        replay=_replay(replay, concurrency, zero_output),
         **engine,
     )
     if not quiet:
@@ -195,6 +203,12 @@ def command(
         click.echo("interrupted: the figures cover what was done", err=True)
         return 130
     return 0
+
+
+def _replay(mode: Any, concurrency: int | None, zero_output: Any) -> Any:
+    from ..configs.replay import ReplayConfig
+
+    return ReplayConfig(mode=mode, concurrency=concurrency, zero_output=zero_output)
 
 
 def _default_notes(model: str | None, gpu: str | None, policy: str | None) -> list[str]:

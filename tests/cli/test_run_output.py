@@ -105,13 +105,19 @@ def test_table_of_a_run_in_which_nothing_could_be_served(
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
-def test_sort_gives_the_figures_of_the_sorted_trace(jenga: Jenga, write_trace: WriteTrace) -> None:
+def test_lines_out_of_order_are_sorted_and_it_is_said(
+    jenga: Jenga, write_trace: WriteTrace
+) -> None:
     rows = [(40.0 * i, 300 + 170 * i, 5 + 3 * i) for i in range(8)]
     shuffled = write_trace([rows[i] for i in (3, 0, 7, 1, 2, 6, 5, 4)], "a/trace.jsonl")
     sorted_ = write_trace(rows, "b/trace.jsonl")
 
-    assert jenga("run", shuffled).returncode == 3
-    assert summary_of(jenga, shuffled, "--sort") == summary_of(jenga, sorted_)
+    known, said = summary_of(jenga, shuffled, "--sort"), summary_of(jenga, shuffled)
+    expected = summary_of(jenga, sorted_)
+    assert known == expected
+    late = [warning for warning in said["warnings"] if warning not in expected["warnings"]]
+    assert len(late) == 1
+    assert late[0].startswith("6 requests of the trace stood behind later ones: it was sorted")
 
 
 def test_skipped_lines_are_counted_and_said_and_change_nothing_else(

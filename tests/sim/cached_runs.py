@@ -5,13 +5,14 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
 
 from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.load import load_gpu, load_model
+from jenga_sim.configs.replay import ReplayConfig
 from jenga_sim.policies.base import PageGroup
 from jenga_sim.policies.demand import most_pages
 from jenga_sim.policies.large_pages.rules import most_held
@@ -20,7 +21,7 @@ from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.run import Setup, make_replica, prepare
 from jenga_sim.sim.setup import scheduler_config, table_rules
 from jenga_sim.traces import Trace
-from tests.sim.strategies import smallest_pool
+from tests.sim.strategies import REPLAYS, Turn, dependencies_of, smallest_pool
 
 ATTENTION = ("gemma-3-27b", "llama-4-scout", "gpt-oss-20b", "llama-3.1-8b")
 COMPRESSED = str(Path(__file__).with_name("compressed.yaml"))
@@ -67,6 +68,40 @@ def trace_of(seed: int, *, count: int, longest: int, gap_ns: int, share: bool) -
     )
 
 
+def conversations_of(
+    seed: int, *, count: int, longest: int, gap_ns: int
+) -> tuple[Trace, tuple[Turn, ...]]:
+    """Five conversations side by side: each turn sends all that was said before, and more."""
+    rng = np.random.default_rng(seed)
+    at = np.cumsum(rng.integers(0, gap_ns, count))
+    outputs = rng.integers(1, 160, count)
+    prompts: list[int] = []
+    hash_ids: list[list[int]] = []
+    turns: list[Turn] = []
+    latest: dict[int, int] = {}
+    for slot in range(count):
+        talk = int(rng.integers(5))
+        before = latest.get(talk)
+        said = 0 if before is None else prompts[before] + int(outputs[before])
+        prompt = said + int(rng.integers(1, longest // 3))
+        if prompt > longest:
+            # The conversation has become too long: another one begins in its place.
+            before, prompt = None, int(rng.integers(1, longest))
+        known = [] if before is None else hash_ids[before][: prompts[before] // BLOCK]
+        blocks = -(-prompt // BLOCK)
+        own = [1000 * slot + index for index in range(blocks - len(known))]
+        delay_ns = int(rng.choice([-1, 0, 0, int(rng.integers(gap_ns))]))
+        turns.append(Turn(() if before is None else (before,), delay_ns))
+        prompts.append(prompt)
+        hash_ids.append([*known, *own])
+        latest[talk] = slot
+    priority = rng.integers(0, 3, count)
+    trace = Trace.from_columns(
+        at, prompts, outputs, priority=priority, hash_ids=hash_ids, block_size=BLOCK
+    )
+    return trace, tuple(turns)
+
+
 MOST_STEPS = 30_000
 """No case needs nearly as many."""
 
@@ -82,6 +117,8 @@ class Case:
     room: int
     """Eighths of the largest request beyond the first: 0 holds just one."""
     engine: dict[str, Any]
+    turns: tuple[Turn, ...] = ()
+    replay: ReplayConfig | None = None
 
     def chosen_policy(self) -> Policy:
         """The preset with the retention of this case."""
@@ -95,6 +132,8 @@ class Case:
             gpu="h100-sxm",
             policy=self.chosen_policy(),
             kv_cache_memory_bytes=self.pool_bytes(),
+            replay=self.replay,
+            dependencies=dependencies_of(self.turns) if self.turns else None,
             **self.engine,
         )
 
@@ -120,6 +159,9 @@ class Case:
     def without_cache(self) -> "Case":
         """The same with the prefix cache off."""
         return replace(self, engine=self.engine | {"enable_prefix_caching": False})
+
+
+AnyCase = TypeVar("AnyCase", bound=Case)
 
 
 @cache
@@ -186,6 +228,18 @@ def cases(
         room=draw(st.sampled_from([0, 0, 1] if model == COMPRESSED else [0, 2, 8, 16, 40])),
         engine=engine,
     )
+
+
+@st.composite
+def conversations(draw: st.DrawFn, case: st.SearchStrategy[AnyCase]) -> AnyCase:
+    """A case of ``case`` with conversations, whose turns wait for those before them."""
+    trace, turns = conversations_of(
+        draw(st.integers(0, 1 << 30)),
+        count=draw(st.integers(12, 20)),
+        longest=draw(st.sampled_from([700, 1700])),
+        gap_ns=draw(st.sampled_from([1, 50_000_000, 400_000_000])),
+    )
+    return replace(draw(case), trace=trace, turns=turns, replay=draw(st.sampled_from(REPLAYS)))
 
 
 # --- Jenga's two levels of pages

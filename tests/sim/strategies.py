@@ -6,18 +6,22 @@ and "holds all of them at once", so that preemption and refused admission happen
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any, NamedTuple
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from jenga_sim.configs.engine import engine_config
 from jenga_sim.configs.errors import ConfigError
+from jenga_sim.configs.replay import ReplayConfig
 from jenga_sim.configs.specs import GPUSpec, Kind, LayerSpec, ModelSpec, cdiv
 from jenga_sim.policies.base import Carving, GroupingContext, PageGroup
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.presets import PRESETS, Policy
+from jenga_sim.sim.dependencies import Dependencies
 from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.recorder import Recorder, StepRecord
 from jenga_sim.sim.run import Setup, make_replica, prepare
@@ -66,6 +70,24 @@ class Arrival(NamedTuple):
     priority: int = 0
 
 
+class Turn(NamedTuple):
+    """Whom a request comes after, its think time (-1: unknown) and its session (-1: its own)."""
+
+    after: tuple[int, ...] = ()
+    delay_ns: int = -1
+    session: int = -1
+
+
+def dependencies_of(turns: Sequence[Turn]) -> Dependencies:
+    """The columns of ``turns``."""
+    return Dependencies(
+        after_offsets=np.cumsum([0, *(len(turn.after) for turn in turns)], dtype=np.int64),
+        after=np.array([slot for turn in turns for slot in turn.after], dtype=np.int64),
+        delay_ns=np.array([turn.delay_ns for turn in turns], dtype=np.int64),
+        session=np.array([turn.session for turn in turns], dtype=np.int64),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A model, an engine, a trace and how scarce memory is."""
@@ -80,6 +102,9 @@ class Scenario:
     """Added to the pool, so that it is no multiple of a page."""
     rejects: int = 0
     """Number of requests that the smallest pool is too small for, if they differ in size."""
+    turns: tuple[Turn, ...] = ()
+    """One per request, if any comes after others."""
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
 
     @property
     def model(self) -> ModelSpec:
@@ -190,7 +215,15 @@ def setup_of(scenario: Scenario, policy: str, *, pool: int | None = None) -> Set
     # The prefix cache has tests of its own (test_cached_run.py).
     engine = engine_of(scenario)
     engine |= {"kv_cache_memory_bytes": size, "enable_prefix_caching": False}
-    return prepare(scenario.trace, model=scenario.model, gpu=GPU, policy=policy, **engine)
+    return prepare(
+        scenario.trace,
+        model=scenario.model,
+        gpu=GPU,
+        policy=policy,
+        replay=scenario.replay,
+        dependencies=dependencies_of(scenario.turns) if scenario.turns else None,
+        **engine,
+    )
 
 
 class Decision(NamedTuple):
@@ -458,3 +491,41 @@ def scenarios(
         odd_bytes=draw(st.integers(0, 40)),
         rejects=draw(st.sampled_from([0, 1, 0])) if rejects else 0,
     )
+
+
+def turns_of(count: int, random: Random) -> tuple[Turn, ...]:
+    """Chains, forks and joins of ``count`` requests, within sessions and, rarely, across them.
+
+    Now and then requests come after others that are below them in the trace.
+    """
+    order = list(range(count))
+    if random.random() < 0.2:
+        random.shuffle(order)
+    codes = [random.choice([-1, 0, 0, 1, 1, 2]) for _ in order]
+    turns: dict[int, Turn] = {}
+    for position, slot in enumerate(order):
+        earlier = order[:position]
+        own = [before for before in earlier if codes[before] == codes[slot] != -1]
+        known = own if random.random() < 0.9 else earlier
+        after = known[-1:] if random.random() < 0.7 else []
+        if known and random.random() < 0.2:
+            after = random.choices(known, k=3)
+        delay_ns = random.choice([-1, 0, 0, random.randrange(3_000_000), 60_000_000])
+        turns[slot] = Turn(tuple(after), delay_ns, codes[slot])
+    return tuple(turns[slot] for slot in range(count))
+
+
+def turns(count: int) -> st.SearchStrategy[tuple[Turn, ...]]:
+    """Any ``turns_of`` so many requests."""
+    return st.randoms(use_true_random=True).map(lambda random: turns_of(count, random))
+
+
+REPLAYS = (ReplayConfig("session"), *(ReplayConfig("closed", n) for n in (1, 2, 3)))
+
+
+@st.composite
+def replays(draw: st.DrawFn, scenario: st.SearchStrategy[Scenario]) -> Scenario:
+    """A scenario of ``scenario`` whose requests come after one another, in either mode."""
+    drawn = draw(scenario)
+    after = draw(turns(len(drawn.requests)))
+    return replace(drawn, turns=after, replay=draw(st.sampled_from(REPLAYS)))

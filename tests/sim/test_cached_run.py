@@ -24,6 +24,7 @@ from tests.sim.cached_runs import (
     LargeCase,
     assert_same,
     cases,
+    conversations,
     enough,
     large_cases,
     policy_of,
@@ -77,6 +78,38 @@ def test_leaps_change_no_figure_of_a_run_on_large_pages(policy: str) -> None:
 
     holds()
     enough(seen)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_leaps_change_no_figure_of_conversations_with_a_prefix_cache(model: str) -> None:
+    """The next turn arrives when the one before it has ended, and hits what that left behind."""
+    seen: Counter[str] = Counter()
+
+    @examples(15)
+    @given(case=conversations(cases((model,))))
+    def holds(case: Case) -> None:
+        assert_same(case, seen)
+
+    holds()
+    print(dict(seen))
+    # States are hit at block boundaries only, and jamba's pools hold few of them.
+    assert seen["hits"] >= (0.2 if model == "jamba-1.5-mini" else 0.5) * seen["runs"]
+    assert seen["preemptions"]
+    assert seen["async"]
+
+
+@pytest.mark.parametrize("policy", LARGE)
+def test_leaps_change_no_figure_of_conversations_on_large_pages(policy: str) -> None:
+    seen: Counter[str] = Counter()
+
+    @examples(10)
+    @given(case=conversations(large_cases(policy)))
+    def holds(case: LargeCase) -> None:
+        assert_same(case, seen)
+
+    holds()
+    print(dict(seen))
+    assert seen["hits"] >= 0.4 * seen["runs"]
 
 
 def test_two_requests_do_not_preempt_each_other_for_ever() -> None:

@@ -10,7 +10,16 @@ from jenga_sim.configs.specs import Kind
 from jenga_sim.sim import leap, recorder
 from jenga_sim.sim.run import make_replica, prepare
 from jenga_sim.traces import Trace
-from tests.sim.strategies import POLICIES, Run, Scenario, examples, figures, run_of, scenarios
+from tests.sim.strategies import (
+    POLICIES,
+    Run,
+    Scenario,
+    examples,
+    figures,
+    replays,
+    run_of,
+    scenarios,
+)
 
 WHOLE_PROMPTS = ("jenga",)
 """Policies whose scheduler takes every step by itself."""
@@ -87,6 +96,25 @@ def test_leaps_change_no_figure_with_two_batches_in_flight(policy: str) -> None:
     holds()
     assert seen["runs"]
     assert seen["steps in leaps"]
+
+
+@every_policy
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_leaps_change_no_figure_where_a_request_arrives_when_another_has_ended(
+    policy: str, asynchronous: bool
+) -> None:
+    seen: Counter[str] = Counter()
+
+    @examples(20)
+    @given(scenario=replays(scenarios(asynchronous=asynchronous)))
+    def holds(scenario: Scenario) -> None:
+        assert_same(scenario, policy, seen)
+        seen["turns"] += any(turn.after for turn in scenario.turns)
+
+    holds()
+    print(dict(seen))
+    assert seen["turns"] >= 0.6 * seen["runs"] > 0
+    assert seen["leapt"] >= 0.6 * seen["runs"]
 
 
 @pytest.mark.parametrize("policy", WHOLE_PROMPTS)

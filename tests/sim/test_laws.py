@@ -19,6 +19,11 @@ from jenga_sim.policies.presets import PRESETS
 from jenga_sim.sim.recorder import StepRecord
 from jenga_sim.sim.requests import NEVER, Requests, Status
 from jenga_sim.sim.usage import PARTS
+from tests.sim.replay_laws import (
+    expected_arrivals,
+    expected_sessions,
+    sessions_in_flight_are_as_many_as_there_may_be,
+)
 from tests.sim.strategies import (
     POLICIES,
     Arrival,
@@ -30,6 +35,7 @@ from tests.sim.strategies import (
     layer_mixes,
     make_run,
     pool_bytes,
+    replays,
     run_of,
     scenarios,
 )
@@ -118,13 +124,13 @@ def requests_are_conserved(scenario: Scenario, run: Run) -> None:
 
 def the_clock_runs_forward(run: Run) -> None:
     requests, recorder = run.replica.requests, run.recorder
-    end = requests.arrival_ns[0]
+    first = end = min(requests.arrival_ns)
     for record in recorder.records:
         assert record.duration_ns >= 1
         assert record.start_ns >= end, "two steps at once on one GPU"
         end = record.start_ns + record.duration_ns
     assert end <= run.replica.now_ns
-    assert recorder.observed_ns == run.replica.now_ns - requests.arrival_ns[0]
+    assert recorder.observed_ns == run.replica.now_ns - first
     assert recorder.busy_ns == sum(record.duration_ns for record in recorder.records)
     for slot, status in enumerate(requests.status):
         moments = [
@@ -146,6 +152,48 @@ def nothing_is_left_in_the_pool(run: Run) -> None:
     used, fresh = setup.carving, setup.policy.make_carving(setup.groups, setup.pool.bytes)
     assert used.free_pages() == fresh.free_pages()
     assert used.slack(None) == fresh.slack(None)
+
+
+@every_policy
+def test_every_request_of_a_replay_arrives_exactly_when_its_turn_has_come(policy: str) -> None:
+    """Law 11, and laws 1 to 5 where arrivals depend on what was served."""
+    seen: Counter[str] = Counter()
+
+    @examples(30)
+    @given(scenario=replays(scenarios()))
+    def holds(scenario: Scenario) -> None:
+        run = run_of(scenario, policy)
+        if run is None:
+            return
+        parts_sum_to_the_pool(run)
+        requests_are_conserved(scenario, run)
+        the_clock_runs_forward(run)
+        nothing_is_left_in_the_pool(run)
+        everybody_arrives_in_turn(scenario, run)
+        seen["runs"] += 1
+        seen["turns"] += any(turn.after for turn in scenario.turns)
+        seen["rejected"] += bool(run.replica.rejected)
+        seen["preempted"] += bool(run.preemptions)
+        sessions = expected_sessions(scenario.turns)
+        seen["closed and full"] += len(sessions) > (scenario.replay.concurrency or len(sessions))
+
+    holds()
+    enough(seen, "turns", 0.6)
+    enough(seen, "rejected", 0.05)
+    enough(seen, "preempted", 0.05)
+    enough(seen, "closed and full", 0.1)
+
+
+def everybody_arrives_in_turn(scenario: Scenario, run: Run) -> None:
+    """Law 11. A rejected request has ended when it arrives."""
+    requests, turns = run.replica.requests, scenario.turns
+    arrival, recorded = list(requests.arrival_ns), [request.at_ns for request in scenario.requests]
+    ends = [max(both) for both in zip(arrival, requests.last_token_ns, strict=True)]
+    assert arrival == expected_arrivals(turns, recorded, ends, scenario.replay)
+    if scenario.replay.concurrency is not None:
+        sessions_in_flight_are_as_many_as_there_may_be(
+            expected_sessions(turns), arrival, ends, scenario.replay.concurrency
+        )
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -212,28 +260,48 @@ def test_nobody_knows_how_long_an_output_will_be(policy: str) -> None:
     @examples(60)
     @given(scenario=scenarios(rejects=False), data=st.data())
     def holds(scenario: Scenario, data: st.DataObject) -> None:
-        slot = data.draw(st.integers(0, len(scenario.requests) - 1))
-        more = data.draw(st.integers(1, 60))
-        scenario = with_room_for(scenario, more)
-        longer = with_output(scenario, slot, more)
-        if make_run(longer, policy) is None:
-            return
-        pool = pool_bytes(longer, PRESETS[policy])
-        pair = [run_of(each, policy, pool=pool) for each in (scenario, longer)]
-        if pair[0] is None or pair[1] is None:
-            return
-        assert not pair[0].replica.rejected
-        assert not pair[1].replica.rejected
-        known = last_step_of(pair[0], slot)
-        first, second = (run.decisions[: known + 1] for run in pair if run is not None)
-        assert first == second
-        seen["runs"] += 1
-        seen["preempted"] += any(decision.preempted for decision in first)
-        seen["then different"] += pair[0].decisions != pair[1].decisions
+        decides_alike_for_a_longer_output(scenario, policy, data, seen)
 
     holds()
     enough(seen, "then different", 0.9)
     enough(seen, "preempted", 0.2)
+
+
+@pytest.mark.parametrize("policy", ["vllm", "lcm", "jenga"])
+def test_nobody_knows_how_long_an_output_will_be_that_others_wait_for(policy: str) -> None:
+    """Law 6 where the next turn arrives only when an output has ended."""
+    seen: Counter[str] = Counter()
+
+    @examples(40)
+    @given(scenario=replays(scenarios(rejects=False)), data=st.data())
+    def holds(scenario: Scenario, data: st.DataObject) -> None:
+        decides_alike_for_a_longer_output(scenario, policy, data, seen)
+
+    holds()
+    enough(seen, "then different", 0.9)
+
+
+def decides_alike_for_a_longer_output(
+    scenario: Scenario, policy: str, data: st.DataObject, seen: Counter[str]
+) -> None:
+    slot = data.draw(st.integers(0, len(scenario.requests) - 1))
+    more = data.draw(st.integers(1, 60))
+    scenario = with_room_for(scenario, more)
+    longer = with_output(scenario, slot, more)
+    if make_run(longer, policy) is None:
+        return
+    pool = pool_bytes(longer, PRESETS[policy])
+    pair = [run_of(each, policy, pool=pool) for each in (scenario, longer)]
+    if pair[0] is None or pair[1] is None:
+        return
+    assert not pair[0].replica.rejected
+    assert not pair[1].replica.rejected
+    known = last_step_of(pair[0], slot)
+    first, second = (run.decisions[: known + 1] for run in pair if run is not None)
+    assert first == second
+    seen["runs"] += 1
+    seen["preempted"] += any(decision.preempted for decision in first)
+    seen["then different"] += pair[0].decisions != pair[1].decisions
 
 
 def with_room_for(scenario: Scenario, more: int) -> Scenario:
@@ -463,7 +531,7 @@ def test_the_same_inputs_give_the_same_outputs(policy: str) -> None:
     """Law 10, within one process."""
 
     @examples(20)
-    @given(scenario=scenarios(), fast=st.booleans())
+    @given(scenario=st.one_of(scenarios(), replays(scenarios())), fast=st.booleans())
     def holds(scenario: Scenario, fast: bool) -> None:
         first, second = (run_of(scenario, policy, fast=fast) for _ in range(2))
         if first is None or second is None:

@@ -1,19 +1,13 @@
 """Figures against arithmetic by hand, and percentiles against numpy."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jenga_sim.policies.base import Content, PageGroup
-from jenga_sim.policies.carving.single import SinglePool
-from jenga_sim.sim.engine import Replica
-from jenga_sim.sim.latency import AttentionClass, StepShape
 from jenga_sim.sim.metrics import (
     FORMULAS,
     PERCENTILES,
@@ -23,86 +17,7 @@ from jenga_sim.sim.metrics import (
     summarize,
     weighted_percentile,
 )
-from jenga_sim.sim.recorder import Recorder
-from jenga_sim.sim.requests import Requests
-from jenga_sim.sim.scheduler import Scheduler, SchedulerConfig
-from jenga_sim.sim.tables import BlockTables
-from jenga_sim.sim.usage import UsageMeter
-
-MS = 1_000_000
-STEP_MS = 10
-BYTES_PER_TOKEN, BLOCK = 10, 4
-PAGE = BYTES_PER_TOKEN * BLOCK
-
-
-@dataclass
-class TenMilliseconds:
-    """A latency model under which every step takes as long as any other."""
-
-    classes: tuple[AttentionClass, ...] = field(default=())
-
-    def step_ns(self, shape: StepShape) -> int:
-        del shape
-        return STEP_MS * MS
-
-    def decode_ns(self, rows: int, reads: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        del rows
-        return np.full(len(reads), STEP_MS * MS, dtype=np.int64)
-
-    def copy_ns(self, moved_bytes: int, launches: int) -> int:
-        return moved_bytes + launches
-
-    def describe(self) -> dict[str, Any]:
-        return {}
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A request: arrival in ms, tokens."""
-
-    at: float
-    prompt: int
-    output: int
-
-
-def run(
-    *asks: Ask, pages: int = 100, budget: int = 64, max_model_len: int = 200, fast: bool = True
-) -> Replica:
-    group = PageGroup(
-        name="full",
-        kind="full",
-        block_size=BLOCK,
-        page_bytes=PAGE,
-        contents=(Content(label="full", kind="full", layers=1, entry_bytes=BYTES_PER_TOKEN),),
-    )
-    requests = Requests(
-        arrival_ns=[int(ask.at * MS) for ask in asks],
-        prompt_tokens=[ask.prompt for ask in asks],
-        max_tokens=[ask.output for ask in asks],
-    )
-    config = SchedulerConfig(
-        max_num_seqs=8, max_num_batched_tokens=budget, max_model_len=max_model_len
-    )
-    carving = SinglePool((group,), pages * PAGE)
-    tables = BlockTables(
-        requests,
-        (group,),
-        carving,
-        max_in_flight_tokens=config.max_in_flight_tokens,
-        max_model_len=max_model_len,
-    )
-    meter = UsageMeter(tables)
-    replica = Replica(
-        requests=requests,
-        scheduler=Scheduler(requests, tables, config),
-        latency=TenMilliseconds(),
-        recorder=Recorder(meter.labels, pages * PAGE),
-        meter=meter,
-        fast=fast,
-        check=True,
-    )
-    replica.run()
-    return replica
+from tests.sim.clockwork import MS, Ask, run
 
 
 def figures(*asks: Ask, **settings: Any) -> dict[str, Any]:

@@ -164,9 +164,9 @@ def test_two_bad_lines_need_no_summary(tmp_path: Path) -> None:
 
 
 def test_skip_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, b'{"timestamp": 1}\n', b"y\n")
     with pytest.raises(TraceError, match=r"trace\.jsonl:1: input_length: is missing"):
-        lines = b'{"timestamp": 1}\n', b"y\n"
-        read_trace(write(tmp_path, *lines), on_bad_line="skip")
+        read_trace(path, on_bad_line="skip")
 
 
 def test_late_lines_are_measured_against_good_lines_only(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from .moments import MOMENT_BYTES, MOMENT_RULE, moments_ns, spans_ns
 Cells = npt.NDArray[Any]
 """Cells of one field: numbers, bytes or str objects."""
 
-_UNITS = {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}
+UNITS = {9: "seconds", 6: "milliseconds", 3: "microseconds", 0: "nanoseconds"}
+"""Units of a span by ``Field.digits``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Field:
         if self.kind == "moment":
             return MOMENT_RULE
         if self.kind == "span":
-            return f"a number of {_UNITS[self.digits]}"
+            return f"a number of {UNITS[self.digits]}"
         if self.kind == "word":
             return "a word"
         least, most = LIMITS.get(self.column, (0, MAX_TOKENS))
@@ -113,15 +114,14 @@ def _blanks(cells: Cells) -> BoolColumn:
 
 
 def _numbers(cells: Cells) -> tuple[Cells, BoolColumn]:
-    """Texts as int64 or float64, and where they are numbers."""
+    """Texts as int64 or float64, and where they are numbers that an int64 has room for."""
     if cells.dtype.kind in "if":
         return cells, np.ones(len(cells), dtype=bool)
     texts = pd.Series(cells, dtype=object)
-    known = pd.to_numeric(texts, errors="coerce").notna().to_numpy()
+    rough = pd.to_numeric(texts, errors="coerce").to_numpy().astype(np.float64)
+    known: BoolColumn = np.abs(rough) < 2.0**63
     # Once more without what is no number: beside it, large integers would become floats.
     numbers = pd.to_numeric(texts[known]).to_numpy()
-    if numbers.dtype.kind not in "if":
-        numbers = numbers.astype(np.float64)
     column = np.zeros(len(cells), dtype=numbers.dtype)
     column[known] = numbers
     return column, known

@@ -166,6 +166,9 @@ def _parsed(
             types[field.key] = f"S{MOMENT_BYTES}"
     blanks = {f.key: [""] for f in fields if f.is_number and f.blank is not None}
     cells = _cells(header, fields, block, types, blanks)
+    for field in fields:
+        if field.kind == "moment":  # pandas 2 returns bytes as objects
+            cells[field.column] = cells[field.column].astype(types[field.key], copy=False)
     numbers = [cells[field.column] for field in fields if field.is_number]
     return cells if all(column.dtype.kind in "if" for column in numbers) else None
 

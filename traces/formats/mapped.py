@@ -14,7 +14,7 @@ from ..problems import Problems
 from ..rows import Rows
 from ..schema import DECODE_ERRORS, explain_syntax
 from ..source import Source, line_blocks, text_problem
-from .cells import Cells, Field, columns_of
+from .cells import UNITS, Cells, Field, columns_of
 from .csv_lines import read_header
 from .csv_table import csv_rows, note_wrong, rows_of, selected
 from .format import Format, top_level_keys
@@ -134,5 +134,8 @@ def _is_moment(use: Use, first: dict[str, str]) -> bool:
 
 def _said(uses: Sequence[Use], fields: Sequence[Field]) -> str:
     """Words for what every field is read as."""
-    pairs = zip(uses, fields, strict=True)
-    return ", ".join(f"{use.meaning.name}: {field.key} ({field.rule})" for use, field in pairs)
+    units = {"span": " ({})", "moment": " (date and time)"}
+    return ", ".join(
+        f"{use.meaning.name}: {field.key}{units.get(field.kind, '').format(UNITS[field.digits])}"
+        for use, field in zip(uses, fields, strict=True)
+    )

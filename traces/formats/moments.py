@@ -20,9 +20,12 @@ MOMENT_BYTES = 40
 
 MOMENT_RULE = "a date and time, as 2023-11-16 18:15:46.6805900 or 2023-11-16T18:15:46Z"
 
-_FIRST_YEAR, _LAST_YEAR = b"1970", b"2247"
-_ZONE = re.compile(rb"(?:Z|[+-]\d\d:?\d\d)?$")
-_YEAR_BYTES, _DATE_BYTES = 4, 10
+_FIRST_YEAR, _LAST_YEAR = 1970, 2247
+_DATE = r"\d{4}-[01]\d-[0-3]\d"
+_CLOCK = r"[0-2]\d:[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+_ZONE = r"(?:Z|[+-][0-2]\d(?::?[0-5]\d)?)"
+_FORM = re.compile(f"({_DATE})|({_DATE}[T ]{_CLOCK})({_ZONE})?", re.ASCII)
+_FIRST_DIGIT, _LAST_DIGIT = ord("0"), ord("9")
 
 
 def spans_ns(values: npt.NDArray[Any], digits: int) -> tuple[IntColumn, BoolColumn]:
@@ -55,67 +58,60 @@ def spans_ns(values: npt.NDArray[Any], digits: int) -> tuple[IntColumn, BoolColu
 def moments_ns(texts: Texts) -> tuple[IntColumn, BoolColumn]:
     """Return dates with times of day as nanoseconds of Unix time.
 
-    Up to nine decimals count. A text without a zone is UTC.
-
     Args:
-        texts: ISO 8601, with a space or a T in the middle; ``MOMENT_BYTES`` of room.
+        texts: ISO 8601, with a space or a T in the middle, up to nine decimals and perhaps a zone
+            (UTC without one); ``MOMENT_BYTES`` of room.
 
     Returns:
         The moments, and where there is one: well-formed and in the range of a trace.
     """
-    known = _dated(texts)
-    texts = np.where(known, texts, _FIRST_YEAR + b"-01-01")
     alike = _alike(texts)
     if alike is not None:
-        return alike, known
+        return alike, np.ones(len(texts), dtype=bool)
     words = [text.decode("ascii", "replace") for text in texts.tolist()]
+    formed = [word if _in_form(word) else None for word in words]
     parsed = pd.to_datetime(
-        pd.Series(words, dtype=object), format="ISO8601", utc=True, errors="coerce"
+        pd.Series(formed, dtype=object), format="ISO8601", utc=True, errors="coerce"
     )
-    known &= parsed.notna().to_numpy()
     moments = parsed.dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
+    known: BoolColumn = ~np.isnat(moments)
     return np.where(known, moments.astype(np.int64), 0), known
 
 
-def _dated(texts: Texts) -> BoolColumn:
-    """Which texts begin with a date; without it words such as ``now`` would have a meaning."""
-    years = texts.astype(f"S{_YEAR_BYTES}")
-    width = texts.dtype.itemsize
-    if width < _DATE_BYTES or not len(texts):
-        return np.zeros(len(texts), dtype=bool)
-    letters = np.ascontiguousarray(texts).view(np.uint8).reshape(-1, width)
-    return (
-        (years >= _FIRST_YEAR)
-        & (years <= _LAST_YEAR)
-        & (letters[:, _YEAR_BYTES] == ord("-"))
-        & (letters[:, _DATE_BYTES - 1] != 0)
-        & ((letters[:, -1] == 0) | (width < MOMENT_BYTES))
-    )
+def _in_form(word: str) -> re.Match[str] | None:
+    """A date of a year that a trace can have; without it words such as ``now`` have a meaning."""
+    match = _FORM.fullmatch(word)
+    return match if match and _FIRST_YEAR <= int(word[:4]) <= _LAST_YEAR else None
 
 
 def _alike(texts: Texts) -> IntColumn | None:
-    """Moments whose texts have one width and zone; None if they have not, or one is malformed."""
-    if not len(texts):
-        return np.zeros(0, dtype=np.int64)
-    first = bytes(texts[0])
-    zone = _ZONE.search(first)
-    assert zone is not None
-    body, end = zone.start(), len(first)
+    """Moments, if digits and signs are at the same places in all texts, in one zone; else None."""
+    form = _in_form(bytes(texts[0]).decode("ascii", "replace")) if len(texts) else None
+    if form is None:
+        return None
+    date, clock, zone = form.groups(default="")
+    width = len(date or clock)
     letters = np.ascontiguousarray(texts).view(np.uint8).reshape(len(texts), -1)
-    zones = letters[:, body:end] == np.frombuffer(zone.group(), dtype=np.uint8)
-    if not zones.all() or letters[:, end:].any() or not letters[:, end - 1].all():
+    first = letters[0]
+    is_digit = (first >= _FIRST_DIGIT) & (first <= _LAST_DIGIT)
+    is_digit[width:] = False
+    least, most = np.where(is_digit, _FIRST_DIGIT, first), np.where(is_digit, _LAST_DIGIT, first)
+    if (letters < least.astype(np.uint8)).any() or (letters > most.astype(np.uint8)).any():
+        return None
+    years = texts.astype("S4")
+    if (years < b"%d" % _FIRST_YEAR).any() or (years > b"%d" % _LAST_YEAR).any():
         return None
     try:
-        moments = texts.astype(f"S{body}").astype("datetime64[ns]").astype(np.int64)
+        moments = texts.astype(f"S{width}").astype("datetime64[ns]").astype(np.int64)
     except ValueError:
         return None
-    return moments - _offset_ns(zone.group())
+    return moments - _offset_ns(zone)
 
 
-def _offset_ns(zone: bytes) -> int:
+def _offset_ns(zone: str) -> int:
     """How far the clocks of a zone are ahead of UTC."""
-    if zone in (b"", b"Z"):
+    if zone in ("", "Z"):
         return 0
-    hours, minutes = int(zone[1:3]), int(zone[-2:])
-    sign = -1 if zone.startswith(b"-") else 1
+    sign = -1 if zone.startswith("-") else 1
+    hours, minutes = int(zone[1:3]), int(zone[3:].removeprefix(":") or 0)
     return sign * (hours * 60 + minutes) * 60 * 10**9

@@ -11,7 +11,7 @@ duration: its ``t`` is its start, and nobody waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -38,12 +38,14 @@ Place = tuple[Path, str]
 def rows(source: Source, problems: Problems) -> Iterator[Rows]:
     """See ``Format.rows``."""
     seen: dict[object, str] = {}
+    sessions = 0
     copies: list[str] = []
     batch = Batch()
     for (path, place), text in _texts(source):
         session = _session(path, place, text, problems)
         if session is None:
             continue
+        sessions += 1
         start = tuple((r.t, r.tokens_in, r.tokens_out) for r in session.requests[:_ALIKE])
         if len(start) == _ALIKE and seen.setdefault(start, session.id) != session.id:
             copies.append(f"{session.id} of {seen[start]}")
@@ -53,7 +55,7 @@ def rows(source: Source, problems: Problems) -> Iterator[Rows]:
         batch.add(path, place, session)
     if len(batch):
         yield batch.rows()
-    problems.notes += _notes(copies)
+    problems.notes += _notes(sessions, copies)
 
 
 FORMAT = Format(
@@ -105,16 +107,17 @@ def _explained(error: Exception) -> str:
     return shown(f"{at.strip('.`') or 'session'}: {words[:1].lower()}{words[1:]}", limit=200)
 
 
-def _notes(copies: Iterable[str]) -> list[str]:
-    listed = list(copies)
-    notes = [
-        "every session has its own clock and starts at 0: replay with --replay closed "
-        "--concurrency N, or let sessions arrive with --session-rate R"
-    ]
-    if listed:
-        more = "" if len(listed) <= 3 else f" and {len(listed) - 3} more"
+def _notes(sessions: int, copies: list[str]) -> list[str]:
+    notes: list[str] = []
+    if sessions > 1:
         notes.append(
-            f"{len(listed)} sessions begin like others and are most likely copies: "
-            f"{', '.join(listed[:3])}{more}"
+            "every session has its own clock and starts at 0: replay with --replay closed "
+            "--concurrency N, or let sessions arrive with --session-rate R"
+        )
+    if copies:
+        more = "" if len(copies) <= 3 else f" and {len(copies) - 3} more"
+        notes.append(
+            f"{len(copies)} sessions begin like others and are most likely copies: "
+            f"{', '.join(copies[:3])}{more}"
         )
     return notes

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta as Rule
 from msgspec import UNSET, UnsetType
+from msgspec import Meta as Rule
 
 from ..columns import NONE, Labels, Ragged, offsets_of
 from ..record import MAX_HASH_ID, MAX_TIMESTAMP_MS, MAX_TOKENS
@@ -40,7 +40,7 @@ class Request(msgspec.Struct, gc=False, rename={"tokens_in": "in", "tokens_out":
     subagent_type: str | None = None
     status: str | None = None
     duration_ms: Annotated[float, Rule(ge=0, le=MAX_TIMESTAMP_MS)] | None = None
-    requests: list["Request"] = []
+    requests: list[Request] = []
 
 
 class Session(msgspec.Struct):
@@ -78,7 +78,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self._places)
 
-    def next(self) -> "Batch":
+    def next(self) -> Batch:
         """Return an empty batch for what follows."""
         return Batch(self._first_row + len(self), self._next_id)
 
@@ -103,8 +103,8 @@ class Batch:
         self._hashes(calls, len(self) - before)
 
     def _sub_agent(
-        self, agent: Request, spawner: "list[_Call]", session: Session, key: str
-    ) -> "_Call | None":
+        self, agent: Request, spawner: list[_Call], session: Session, key: str
+    ) -> _Call | None:
         """Take in a sub-agent's calls, each after the one before; the last one, if there is one."""
         start = agent.t - (agent.duration_ms or 0.0) / 1000
         last = list(spawner)
@@ -119,11 +119,11 @@ class Batch:
         self,
         request: Request,
         at_s: float,
-        after: "list[_Call]",
+        after: list[_Call],
         session: Session,
         key: str,
         agent: Request | None = None,
-    ) -> "_Call":
+    ) -> _Call:
         row = self._first_row + len(self)
         columns = self._columns
         columns["arrival_ns"].append(_ns(at_s))

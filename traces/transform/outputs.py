@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from ...configs.errors import TraceError
+from ...configs.replay import ZeroOutput
 from ..record import Trace
-
-ZeroOutput = Literal["one", "prefill", "skip"]
 
 
 def with_outputs(trace: Trace, policy: ZeroOutput = "one") -> Trace:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...configs.errors import TraceError
-from ..prefix_model import apply_prefix_model
 from ..record import NS_PER_MS, Trace
 from .combine import copies
 from .cuts import window
-from .outputs import ZeroOutput, with_outputs
 from .times import gaps_capped, spread, time_scaled, with_rate, with_session_rate
 
 NS_PER_S = 10**9
@@ -17,14 +15,13 @@ NS_PER_S = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Shaping:
-    """What is changed; the defaults change nothing but requests without an output.
+    """What is changed; the defaults change nothing.
 
     Attributes:
         start_s: Leave out what arrives earlier, counted from the first arrival.
         duration_s: Keep what arrives for so long after that.
         requests: Keep so many requests of that, at most.
         prefix_model: Words for hash ids that a trace does not have.
-        zero_output: What becomes of requests without an output.
         spread_quantum_ms: Give requests of one quantum of time uniform times in it; 0 takes the
             quantum that the trace names.
         max_gap_s: Longest pause between arrivals, and before a turn.
@@ -39,7 +36,6 @@ class Shaping:
     duration_s: float | None = None
     requests: int | None = None
     prefix_model: str | None = None
-    zero_output: ZeroOutput = "one"
     spread_quantum_ms: float | None = None
     max_gap_s: float | None = None
     time_scale: float | None = None
@@ -50,8 +46,8 @@ class Shaping:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether these are the defaults."""
-        return self == Shaping()
+        """Whether nothing is changed."""
+        return replace(self, seed=0) == Shaping()
 
     def apply(self, trace: Trace) -> Trace:
         """Return the changed trace.
@@ -63,8 +59,9 @@ class Shaping:
         if self.requests is not None:
             trace = trace.head(self.requests)
         if self.prefix_model is not None:
+            from ..prefix_model import apply_prefix_model
+
             trace = apply_prefix_model(trace, self.prefix_model, seed=self.seed)
-        trace = with_outputs(trace, self.zero_output)
         trace = self._on_other_clock(trace)
         return trace if self.copies == 1 else copies(trace, self.copies)
 

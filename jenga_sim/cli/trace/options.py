@@ -10,13 +10,12 @@ if TYPE_CHECKING:
     from ...traces import Meta, Reading, Trace
     from ...traces.transform.shaping import Shaping
 
-READING = ("trace_block_size", "columns", "on_bad_line", "sort", "tokenizer")
+READING = ("trace_block_size", "columns", "on_bad_line", "sort", "tokenizer", "recorded_run")
 SHAPING = (
     "start",
     "duration",
     "requests",
     "prefix_model",
-    "zero_output",
     "spread_quantum",
     "max_gap",
     "time_scale",
@@ -66,8 +65,11 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--tokenizer",
-            type=click.Path(path_type=Path),
+            metavar="FILE",
             help="tokenizer.json for traces of text; default: an estimate, 4 bytes per token.",
+        ),
+        click.option(
+            "--recorded-run", type=int, help="Which run of a result file with several; from 1."
         ),
         click.option(
             "--on-bad-line",
@@ -101,13 +103,6 @@ def shaping_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-gap", type=float, help="Longest pause in seconds."),
         click.option("--copies", type=int, default=1, help="N times the load, nothing shared."),
         click.option(
-            "--zero-output",
-            type=click.Choice(["one", "prefill", "skip"]),
-            default="one",
-            show_default=True,
-            help="Requests without output: one token, only their prompt, or left out.",
-        ),
-        click.option(
             "--prefix-model",
             metavar="WORDS",
             help="Shared prefixes for a trace without hash ids: none, shared:k=..,len=.., "
@@ -134,6 +129,7 @@ def open_trace(path: Path, given: dict[str, Any]) -> "Reading":
         block_size=values["trace_block_size"],
         columns=dict(_pair(text) for text in values["columns"]),
         tokenizer=values["tokenizer"],
+        run=values["recorded_run"],
         on_bad_line="skip" if values["on_bad_line"] == "skip" else "error",
     )
 
@@ -157,7 +153,6 @@ def shaping(given: dict[str, Any]) -> "Shaping":
         duration_s=values["duration"],
         requests=values["requests"],
         prefix_model=values["prefix_model"],
-        zero_output=values["zero_output"],
         spread_quantum_ms=values["spread_quantum"],
         max_gap_s=values["max_gap"],
         time_scale=values["time_scale"],

@@ -30,12 +30,7 @@ def write(
 
     if any(output.exists() and source.exists() and output.samefile(source) for source in sources):
         raise ConfigError(f"{output}: is what is read; write to another file")
-    if not output.name.endswith((".jsonl", ".jsonl.gz")):
-        raise ConfigError(f"{output}: name it .jsonl, or .jsonl.gz to pack it")
-    try:
-        written = write_trace(trace, output, to="mooncake" if to == "mooncake" else "jenga")
-    except OSError as error:
-        raise ConfigError(f"{output}: cannot be written: {error.strerror or error}") from error
+    written = write_trace(trace, output, to="mooncake" if to == "mooncake" else "jenga")
     for note in written.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}: {written.requests:,} requests, {written.bytes:,} bytes", err=True)

@@ -1,0 +1,62 @@
+"""``jenga-sim trace generate``: synthetic traffic with stated statistics."""
+
+from pathlib import Path
+
+import click
+
+from .output import to_option, write
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("output", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--workload", default="chat", show_default=True, help="What arrives: NAME or NAME:key=value,..."
+)
+@click.option("--arrivals", help="When: NAME or NAME:key=value,...; default: the workload's.")
+@click.option("--rate", type=float, help="Mean requests per second; default 1.")
+@click.option("--requests", type=int, help="Number of requests.")
+@click.option("--duration", type=float, help="Seconds after which nothing arrives.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds, equal bytes.")
+@click.option("--list", "listed", is_flag=True, help="List workloads, arrivals and their keys.")
+@to_option
+def command(
+    output: Path | None,
+    workload: str,
+    arrivals: str | None,
+    rate: float | None,
+    requests: int | None,
+    duration: float | None,
+    seed: int,
+    listed: bool,
+    to: str,
+) -> None:
+    """Write a synthetic trace to OUTPUT (.jsonl or .jsonl.gz).
+
+    \b
+    jenga-sim trace generate chat.jsonl --requests 1000 --rate 4
+    jenga-sim trace generate agents.jsonl.gz --workload agent:turns=60 --duration 3600 --rate 0.5
+    jenga-sim trace generate bursts.jsonl --workload lengths --arrivals gamma:cv=13 --requests 5000
+    """  # noqa: D301  (click reads the backspace character: "do not wrap this paragraph")
+    from ...traces.generate.generate import generate, parse_arrivals, parse_workload
+
+    if listed:
+        return _list()
+    if output is None:
+        raise click.UsageError("give OUTPUT, or --list")
+    what = parse_workload(workload)
+    when = parse_arrivals(arrivals or what.ARRIVALS, rate)
+    if requests is None and duration is None:
+        raise click.UsageError("give --requests or --duration")
+    write(generate(what, when, requests=requests, duration_s=duration, seed=seed), output, to)
+    return None
+
+
+def _list() -> None:
+    from ...traces.generate.generate import ARRIVALS, WORKLOADS
+    from ...traces.words import described
+
+    for title, kinds in (("Workloads", WORKLOADS), ("Arrivals", ARRIVALS)):
+        click.echo(f"{title}:")
+        for kind in kinds.values():
+            summary = (kind.__doc__ or "").strip().splitlines()[0]
+            click.echo(f"  {described(kind())}\n      {summary}")

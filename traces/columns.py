@@ -156,7 +156,7 @@ def take_names(names: Sequence[str], index: IntColumn) -> Sequence[str]:
     """Return the names at ``index``, in that order."""
     if isinstance(names, Numbered):
         return Numbered(names.numbers[index])
-    return tuple(names[position] for position in index.tolist())
+    return tuple(names[int(position)] for position in index)
 
 
 def joined_names(parts: Sequence[Sequence[str]]) -> Sequence[str]:

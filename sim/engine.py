@@ -114,9 +114,8 @@ class Replica:
 
     def _arrive(self) -> None:
         """Let everything that arrived by now wait; reject what can never be served."""
-        arrivals = self.arrivals
-        while (arrival_ns := arrivals.peek()) is not None and arrival_ns <= self.now_ns:
-            slot = arrivals.pop()
+        while (arrival_ns := self.arrivals.peek()) is not None and arrival_ns <= self.now_ns:
+            slot = self.arrivals.pop()
             self.requests.arrival_ns[slot] = arrival_ns
             reason = self._never(slot)
             if reason is None:
@@ -283,12 +282,11 @@ class Replica:
                 raise StalledError(self._diagnosis())
             return None
         wait = arrival_ns - self.now_ns
-        if not wait:
-            # Somebody who comes after a request that was just ignored.
-            return wait
-        slack = self.slack(None)
-        parts = self.parts([[0] * len(self.recorder.labels)] * 4, slack)
-        self.recorder.idle(self.now_ns, wait, len(self.scheduler.waiting), parts, slack)
+        # There is none if a request was dropped just now, and the next one comes after it.
+        if wait:
+            slack = self.slack(None)
+            parts = self.parts([[0] * len(self.recorder.labels)] * 4, slack)
+            self.recorder.idle(self.now_ns, wait, len(self.scheduler.waiting), parts, slack)
         return wait
 
     def _diagnosis(self) -> str:

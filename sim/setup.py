@@ -63,7 +63,10 @@ def prepare(
     replay: ReplayConfig | None = None,
     **engine: Any,
 ) -> Setup:
-    """Resolve names, sizes and the pool; see ``run``."""
+    """Resolve names, sizes and the pool; see ``run``.
+
+    ``dependencies``: who comes after whom, in the order of the trace; None: nobody.
+    """
     model = load_model(model) if isinstance(model, str) else model
     gpu = load_gpu(gpu) if isinstance(gpu, str) else gpu
     policy = get_policy(policy) if isinstance(policy, str) else policy
@@ -167,14 +170,14 @@ def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
     return warnings
 
 
-def _replay_warnings(replay: ReplayConfig, dependencies: Dependencies | None) -> list[str]:
-    if replay.mode == "open" or dependencies is not None:
-        return []
-    instead = {
-        "session": "every request arrives at its timestamp, as in open loop",
-        "closed": "every request is a session of its own",
-    }
-    return [f"the trace names no sessions: {instead[replay.mode]}"]
+def _replay_warnings(replay: ReplayConfig, known: Dependencies | None) -> list[str]:
+    follows = known is not None and len(known.after) > 0
+    named = known is not None and bool((known.session >= 0).any())
+    if replay.mode == "session" and not follows:
+        return ["no request of the trace comes after another: replay by sessions is open loop here"]
+    if replay.mode == "closed" and not (follows or named):
+        return ["the trace names no sessions: every request is a session of its own"]
+    return []
 
 
 def _policy_warnings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -29,35 +29,36 @@ class Assembler:
         self._meta = meta
         self._problems = problems
         self._row_of_name: dict[str, int] = {}
-        self._batches: list[tuple[int, Rows]] = []
-        self._numbers: list[IntColumn] = []
+        self._places: list[tuple[int, Callable[[int], str]]] = []
         self._after_names: dict[int, list[str]] = {}
-        self._zero: int | None = None
+        self._zero_ns: int | None = None
 
     def parts(self, batches: Iterable[Rows]) -> Iterator[Trace]:
         """Yield the good rows of each batch as a part of a trace, in the order of the file.
 
         ``after`` holds numbers of rows, not positions. Times of day count from the earliest one of
-        the first part. Afterwards bad rows are settled.
+        the first part, so a later part may have times below 0. Afterwards bad rows are settled.
 
         Raises:
             TraceError: A row is bad and that is an error, or no good row is left.
         """
-        for part in self._parts(batches, streamed=True):
-            yield part if self._zero is None else _earlier(part, self._zero)
+        zero_ns: int | None = None
+        for part, _ in self._parts(batches):
+            zero_ns = self._zero_ns if zero_ns is None else zero_ns
+            yield part if zero_ns is None else _earlier(part, zero_ns)
 
     def whole(self, batches: Iterable[Rows]) -> Trace:
         """Return all good rows as one trace, in order of time; see ``parts``.
 
         Times of day count from the earliest one of all.
         """
-        parts = list(self._parts(batches, streamed=False))
-        if not parts:
+        found = list(self._parts(batches))
+        if not found:
             raise TraceError(f"{self._meta.name}: has no requests")
-        trace = joined(parts)
-        if self._zero is not None:
-            trace = _earlier(trace, self._zero)
-        numbers = np.concatenate(self._numbers)
+        trace = joined([part for part, _ in found])
+        if self._zero_ns is not None:
+            trace = _earlier(trace, self._zero_ns)
+        numbers = np.concatenate([rows for _, rows in found])
         trace = linked(trace, numbers, self._after_names, self._row_of_name, self._place)
         meta = msgspec.structs.replace(
             self._meta,
@@ -67,28 +68,41 @@ class Assembler:
         )
         return replace(trace, meta=meta).in_order()
 
-    def _parts(self, batches: Iterable[Rows], *, streamed: bool) -> Iterator[Trace]:
-        good = 0
+    def _parts(self, batches: Iterable[Rows]) -> Iterator[tuple[Trace, IntColumn]]:
+        """Good rows of each batch, and their numbers."""
+        count = 0
         for rows in batches:
-            if len(rows):
-                part = self._part(rows, streamed=streamed)
-                good += len(part)
-                yield part
-        self._problems.settle(good)
+            if not len(rows):
+                continue
+            good = self._good(rows)
+            part = self._part(rows)
+            numbers = rows.numbers
+            if not good.all():
+                part, numbers = taken(part, np.flatnonzero(good)), numbers[good]
+            count += len(part)
+            yield part, numbers
+        self._problems.settle(count)
 
-    def _part(self, rows: Rows, *, streamed: bool) -> Trace:
+    def _good(self, rows: Rows) -> BoolColumn:
+        """Which rows are in range and have a name of their own; notes the earliest time of day."""
         good = good_rows(rows, self._meta.block_size, self._problems)
-        if rows.is_time_of_day and good.any():
-            good &= self._from_zero(rows, good, streamed=streamed)
+        arrival = rows.integers("arrival_ns")
+        if rows.is_time_of_day and arrival is not None and good.any():
+            earliest = int(arrival[good].min())
+            self._zero_ns = earliest if self._zero_ns is None else min(self._zero_ns, earliest)
         if rows.request_ids is not None or self._row_of_name:
-            self._batches.append((int(rows.numbers[0]), rows))
+            self._places.append((int(rows.numbers[0]), rows.where))
             good &= self._unique(rows, good)
+        return good
+
+    def _part(self, rows: Rows) -> Trace:
         count = len(rows)
         columns: dict[str, Any] = dict(rows.columns)
         for name in ("arrival_ns", "cross_tokens", "priority"):
             columns.setdefault(name, np.zeros(count, dtype=np.int64))
         columns.setdefault("hash_runs", Ragged.empty(count, 2))
-        part = Trace(
+        self._after_names |= rows.after_names
+        return Trace(
             **columns,
             request_ids=Numbered(rows.numbers)
             if rows.request_ids is None
@@ -97,25 +111,6 @@ class Assembler:
             unknown=rows.unknown,
             meta=self._meta,
         )
-        self._after_names |= rows.after_names
-        self._numbers.append(rows.numbers[good])
-        return part if good.all() else taken(part, np.flatnonzero(good))
-
-    def _from_zero(self, rows: Rows, good: BoolColumn, *, streamed: bool) -> BoolColumn:
-        """Which rows can have a time; what has gone out already cannot get another zero."""
-        arrival = rows.integers("arrival_ns")
-        assert arrival is not None
-        if self._zero is None or not streamed:
-            earliest = int(arrival[good].min())
-            self._zero = earliest if self._zero is None else min(self._zero, earliest)
-        early = good & (arrival < self._zero)
-        key = rows.keys.get("arrival_ns", "arrival_ns")
-        rows.complain(
-            early,
-            self._problems,
-            lambda _: f"{key}: is earlier than all at the top of the file; sort the file by it",
-        )
-        return ~early
 
     def _unique(self, rows: Rows, good: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Which rows have a name that no row above them has."""
@@ -140,8 +135,8 @@ class Assembler:
 
     def _place(self, number: int) -> str:
         """Words for where a row is in its file."""
-        index = bisect_right(self._batches, number, key=lambda batch: batch[0]) - 1
-        place = self._batches[index][1].where(number) if index >= 0 else str(number + 1)
+        index = bisect_right(self._places, number, key=lambda batch: batch[0]) - 1
+        place = self._places[index][1](number) if index >= 0 else str(number + 1)
         return f"line {place}" if place.isdigit() else place.strip()
 
 

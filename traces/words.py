@@ -116,12 +116,17 @@ def _value(place: str, text: str, default: Any) -> Any:
         raise TraceError(f"{place}: must be {wanted}, is '{shown(text)}'") from None
 
 
-def described(parameters: Parameters) -> str:
-    """Return the words for some parameters: those that are not the default."""
+def described(parameters: Parameters, *, defaults: bool = False) -> str:
+    """Return the words for some parameters.
+
+    Args:
+        parameters: The parameters.
+        defaults: Whether to name those too that are the default.
+    """
     values = {item.name: getattr(parameters, item.name) for item in fields(parameters)}
     parts = [
         f"{key_of(item.name)}={str(values[item.name]).removesuffix('.0')}"
         for item in fields(parameters)
-        if values[item.name] != item.default
+        if defaults or values[item.name] != item.default
     ]
     return ":".join((parameters.NAME, ",".join(parts))) if parts else parameters.NAME

@@ -309,19 +309,29 @@ def test_open_loop_says_nothing_of_sessions() -> None:
     assert not set(SESSION_FORMULAS) & set(summary["formulas"])
 
 
+FLAT = "no request of the trace comes after another: replay by sessions is open loop here"
+ALONE = "the trace names no sessions: every request is a session of its own"
+
+
 @pytest.mark.parametrize(
-    ("replay", "warning"),
+    ("replay", "turns", "expected"),
     [
-        (SESSION, "the trace names no sessions: every request arrives at its timestamp"),
-        (closed(3), "the trace names no sessions: every request is a session of its own"),
+        (SESSION, (), [FLAT]),
+        (SESSION, tuple(Turn(session=1) for _ in ROWS), [FLAT]),
+        (closed(3), (), [ALONE]),
+        (closed(3), tuple(Turn() for _ in ROWS), [ALONE]),
+        (closed(3), tuple(Turn(session=1) for _ in ROWS), []),
+        (closed(3), TALK, []),
+        (SESSION, TALK, []),
+        (None, (), []),
     ],
 )
-def test_a_trace_without_sessions_brings_a_warning(replay: ReplayConfig, warning: str) -> None:
-    summary = result_of(ROWS, replay=replay).summary
+def test_a_trace_without_sessions_brings_a_warning(
+    replay: ReplayConfig | None, turns: tuple[Turn, ...], expected: list[str]
+) -> None:
+    warnings = result_of(ROWS, turns=turns, replay=replay).summary["warnings"]
 
-    assert any(text.startswith(warning) for text in summary["warnings"])
-    assert summary["sessions"]["num"] == 4
-    assert not any("sessions" in text for text in result_of(ROWS).summary["warnings"])
+    assert [text for text in warnings if "session" in text] == expected
 
 
 def test_the_table_shows_a_replay_that_is_not_open(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,8 @@ def test_words_of_parameters_are_read_back() -> None:
     for tea in (Tea(), Tea(cups=5), Tea(steep_s=0.1, kind="black"), Tea(steep_s=60.0)):
         assert read(described(tea)) == tea
     assert described(Tea()) == "tea"
+    everything = "tea:cups=2,steep=180,steep_p90=240,rate=1,kind=green"
+    assert described(Tea(), defaults=True) == everything
     assert described(Tea(cups=5, steep_s=60.0)) == "tea:cups=5,steep=60"
 
 

@@ -103,7 +103,7 @@ def rows_of(
     names = columns.pop("request_ids", None)
     ids: list[str] | None = None
     if isinstance(names, Labels):
-        ids = [names.names[int(code)] for code in names.codes]
+        ids = [names.word(at) or "" for at in range(len(names))]
     return Rows(
         path=path,
         columns=columns,

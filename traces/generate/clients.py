@@ -67,7 +67,7 @@ class _Client:
     """One client, who remembers what was drawn but has not arrived."""
 
     def __init__(self, gaps: Gaps, rate_per_s: float, draw: Draw) -> None:
-        self._chunks = renewals(gaps, rate_per_s, draw, 64)
+        self._chunks = renewals(gaps, rate_per_s, draw, 256)
         self._drawn = np.zeros(0, dtype=np.int64)
 
     def until(self, end_ns: int) -> IntColumn:

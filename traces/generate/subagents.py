@@ -65,9 +65,20 @@ class Helpers:
 class HelperMaker:
     """Makes sub-agents batch by batch."""
 
-    def __init__(self, fan_out: float, blocks: Blocks, mint: Mint, draw: Draw) -> None:
-        """``fan_out``: sub-agents that are started together, on average."""
+    def __init__(
+        self, fan_out: float, longest_tokens: int, blocks: Blocks, mint: Mint, draw: Draw
+    ) -> None:
+        """Begin.
+
+        Args:
+            fan_out: Sub-agents that are started together, on average.
+            longest_tokens: One ends before its prompt is longer.
+            blocks: How prompts are cut into blocks.
+            mint: Where ids come from.
+            draw: Where random numbers come from.
+        """
         self._fan_out = fan_out
+        self._longest_tokens = longest_tokens
         self._blocks = blocks
         self._mint = mint
         count = SHARED_TOKENS // blocks.size
@@ -94,12 +105,15 @@ class HelperMaker:
         output_tokens = _OUTPUT.draw(self._output, turns.count)
         think_ns = durations_ns(self._think, *_THINK_S, 0.9, turns.count)
         prompts = turns.prompts(messages, output_tokens)
+        prompts[turns.first] = np.minimum(prompts[turns.first], self._longest_tokens)
+        keep = prompts <= self._longest_tokens
+        turns, prompts, output_tokens = turns.kept(keep), prompts[keep], output_tokens[keep]
         shared = np.tile(np.array(self._shared), (len(parents), 1))
         return Helpers(
             parents=parents,
             turns=turns,
             prompt_tokens=prompts,
             output_tokens=output_tokens,
-            pause_ns=np.where(turns.turn > 1, think_ns, 0),
+            pause_ns=np.where(turns.turn > 1, think_ns[keep], 0),
             hash_runs=self._blocks.of_chains(prompts, turns.offsets, shared, self._mint),
         )

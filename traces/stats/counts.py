@@ -9,7 +9,7 @@ import numpy as np
 from ..columns import IntColumn as IntArray
 from .exact import exact_sum
 
-MOST_DISTINCT = 1 << 20
+MOST_DISTINCT = 2**19
 """Different values that are counted one by one; with more of them, values are rounded."""
 
 SIGNIFICANT_BITS = 11

@@ -59,4 +59,4 @@ def _list() -> None:
         click.echo(f"{title}:")
         for kind in kinds.values():
             summary = (kind.__doc__ or "").strip().splitlines()[0]
-            click.echo(f"  {described(kind())}\n      {summary}")
+            click.echo(f"  {described(kind(), defaults=True)}\n      {summary}")

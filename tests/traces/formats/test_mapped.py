@@ -195,6 +195,16 @@ def test_two_requests_of_one_name_are_an_error_with_both_lines(tmp_path: Path) -
         read_trace(path, columns=LENGTHS | {"id": "request_id"})
 
 
+@pytest.mark.parametrize("good", [("r1,5,1",), ()])
+def test_a_request_without_the_name_that_others_have_is_a_bad_line(
+    tmp_path: Path, good: tuple[str, ...]
+) -> None:
+    path = csv_file(tmp_path, "id,prompt,answer", *good, ",6,1")
+    line = 2 + len(good)
+    with pytest.raises(TraceError, match=rf"mine\.csv:{line}: id: must be a word, is empty"):
+        read_trace(path, columns=LENGTHS | {"id": "request_id"})
+
+
 def test_an_explained_file_may_be_compressed(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"prompt": 5, "answer": 1}\n'))

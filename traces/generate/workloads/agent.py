@@ -25,10 +25,10 @@ _MOST_TURNS = 2_000
 
 @dataclass(frozen=True)
 class Agent:
-    """Agent sessions. Lengths are lognormal and given by median and 90 % quantile.
+    """Long sessions of tool calls, with compaction and sub-agents.
 
-    The defaults are figures of the WEKA Claude Code sessions (683 distinct ones, 44,971 requests;
-    those marked * of 350 of them).
+    Lengths are lognormal, given by median and 90 % quantile. The defaults are figures of the WEKA
+    Claude Code sessions: of 683 distinct ones, 44,971 requests; those marked * of 350 of them.
 
     Attributes:
         turns: Turns of a session.
@@ -133,7 +133,11 @@ class _Sessions:
         count = agent.shared_tokens // agent.block_tokens
         self._shared = [int(self._mint.take(np.array([count]))[0]), count]
         self._helpers = HelperMaker(
-            agent.fan_out, agent.blocks, self._mint, draw.child("sub-agents")
+            agent.fan_out,
+            agent.longest_tokens,
+            agent.blocks,
+            self._mint,
+            draw.child("sub-agents"),
         )
         self._turns = draw.stream("turns")
         self._first = draw.stream("first")

@@ -23,10 +23,11 @@ _LEAST_PAUSE_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Chat:
-    """Chat sessions. Lengths are lognormal and given by median and 90 % quantile.
+    """Chat sessions whose context grows from turn to turn.
 
-    The defaults are figures of the Mooncake conversation trace (FAST'25), with sessions inferred
-    from its hash ids: 7,411 sessions with a mean of 1.62 turns.
+    Lengths are lognormal, given by median and 90 % quantile. The defaults are figures of the
+    Mooncake conversation trace (FAST'25), with sessions inferred from its hash ids: 7,411 sessions
+    with a mean of 1.62 turns.
 
     Attributes:
         turns: Mean turns per session, which are geometric.

@@ -14,7 +14,7 @@ from ..record import MAX_NS
 from ..rows import Column, Rows
 from ..source import Source, line_blocks
 from .format import Format
-from .json_tree import Nanoseconds, Tokens, good_values
+from .json_tree import Index, Nanoseconds, Tokens, good_values
 from .lists import integers, predecessors, words
 from .turns import pauses_ns, previous_turns
 
@@ -64,7 +64,7 @@ class Facts(msgspec.Struct):
     benchmark_phase: str = "profiling"
     x_request_id: str | None = None
     x_correlation_id: str | None = None
-    turn_index: int | None = None
+    turn_index: Index | None = None
     was_cancelled: bool = False
 
 

@@ -11,7 +11,7 @@ from ..problems import Problems
 from ..rows import Column, Rows
 from ..source import Source
 from .format import Format
-from .json_tree import Milliseconds, Seconds, Tokens, document, good_values
+from .json_tree import Index, Milliseconds, Seconds, Tokens, document, good_values
 from .lists import integers, nanoseconds, predecessors, words
 from .several import chosen_run
 from .turns import pauses_ns, previous_turns
@@ -30,7 +30,7 @@ class Info(msgspec.Struct):
 
     timings: Timings
     conversation_id: str | None = None
-    turn_index: int = 0
+    turn_index: Index = 0
     node_id: str | None = None
     parent_node_ids: list[str] = []
 

@@ -19,6 +19,7 @@ from ..source import read_bytes
 from ..text import shown
 
 Tokens = Annotated[int, Rule(ge=0, le=MAX_TOKENS)]
+Index = Annotated[int, Rule(ge=0, le=MAX_TOKENS)]
 Nanoseconds = Annotated[int, Rule(ge=0, le=MAX_NS)]
 Seconds = Annotated[float, Rule(ge=0.0, le=MAX_NS / 1e9)]
 Milliseconds = Annotated[float, Rule(ge=0.0, le=MAX_NS / 1e6)]

@@ -53,7 +53,11 @@ def rows(source: Source, problems: Problems) -> Iterator[Rows]:
     inputs: list[int] = []
     outputs: list[int] = []
     runs: list[list[tuple[int, int]]] = []
+    empty = 0
     for place, call in _calls(source, problems):
+        empty += not call.input
+        if not call.input:
+            continue
         prompt = encode(call.input)
         places.append(place)
         times.append(call.timestamp)
@@ -61,6 +65,8 @@ def rows(source: Source, problems: Problems) -> Iterator[Rows]:
         inputs.append(count_tokens(prompt))
         outputs.append(count_tokens(encode(call.output)))
         runs.append(blocks.runs(prompt, inputs[-1] // block_size))
+    if empty:
+        problems.notes.append(f"{empty} calls were recorded without their input; they are left out")
     if not places:
         return
     first = min(times)

@@ -15,11 +15,12 @@ import numpy as np
 
 from ...configs.errors import TraceError
 from ..columns import NONE, IntColumn, Labels, Ragged, offsets_of
+from ..generate.draw import Draw, Stream
+from ..generate.elementary import FloatColumn
 from ..problems import Problems
 from ..record import IMAGE_COLUMNS
 from ..rows import Column, Rows
 from ..source import Source
-from .draws import Draws, FloatColumn
 from .format import Format
 from .servegen_pool import Client, Pool, Values, Window, read_pool
 
@@ -31,8 +32,6 @@ WINDOW_S = 600
 MAX_REQUESTS = 2**26
 """Most requests of a sample."""
 
-_TIMES, _TEXT, _OUTPUT, _REASON, _COUNT, _MEDIA = range(6)
-"""Streams of random numbers of a client."""
 _KINDS = ("image", "audio", "video")
 
 
@@ -119,27 +118,27 @@ def _client(
     seed: int,
 ) -> _Part:
     number = client.number
-    draws = Draws(seed, number, _TIMES)
-    times = [_times(draws, window, low, high, scale) for window, low, high in spans]
+    draw = Draw(seed).child(f"servegen/{number}")
+    moments = draw.stream("times")
+    times = [_times(moments, window, low, high, scale) for window, low, high in spans]
     fields = [client.fields_at(window.start_s) for window, _, _ in spans]
     counts = [len(window) for window in times]
     seconds = np.concatenate([np.zeros(0), *times]) - start_s
-    inputs = _ints(Draws(seed, number, _TEXT), fields, counts, ("input_tokens", "text_tokens"))
-    outputs = _ints(Draws(seed, number, _OUTPUT), fields, counts, ("output_tokens",))
+    inputs = _ints(draw.stream("text"), fields, counts, ("input_tokens", "text_tokens"))
+    outputs = _ints(draw.stream("output"), fields, counts, ("output_tokens",))
     image_counts = images = np.zeros(0, dtype=np.int64)
-    for place, kind in enumerate(_KINDS):
-        items = _ints(Draws(seed, number, _COUNT, place), fields, counts, (f"{kind}_count",))
+    for kind in _KINDS:
+        items = _ints(draw.stream(f"{kind} count"), fields, counts, (f"{kind}_count",))
         inside = np.split(items, np.cumsum(counts)[:-1]) if counts else []
         totals = [int(window.sum()) for window in inside]
-        tokens = _ints(Draws(seed, number, _MEDIA, place), fields, totals, (f"{kind}_tokens",))
+        tokens = _ints(draw.stream(f"{kind} tokens"), fields, totals, (f"{kind}_tokens",))
         inputs = inputs + np.diff(offsets_of(tokens)[offsets_of(items)])
         if kind == "image":
             image_counts, images = items, tokens
-    ratios = _draw(Draws(seed, number, _REASON), fields, counts, ("reason_ratio",))
+    ratios = _draw(draw.stream("reason"), fields, counts, ("reason_ratio",))
     return _Part(
         number=number,
-        # Whole microseconds: what differs in the last bit between machines is gone.
-        arrivals=np.rint(seconds * 1e6).astype(np.int64) * 1000,
+        arrivals=np.rint(seconds * 1e9).astype(np.int64),
         inputs=np.maximum(inputs, 1),
         outputs=outputs,
         reasoning=None if ratios is None else np.rint(outputs * ratios).astype(np.int64),
@@ -148,12 +147,12 @@ def _client(
     )
 
 
-def _times(draws: Draws, window: Window, low: float, high: float, scale: float) -> FloatColumn:
+def _times(moments: Stream, window: Window, low: float, high: float, scale: float) -> FloatColumn:
     """Moments in a window: gaps of its family fill it, in a circle from a random moment on."""
     expected = window.rate * scale * (high - low)
-    rest, offset = draws.uniform(2)
+    rest, offset = moments.uniform(2)
     count = int(expected) + int(rest < expected - int(expected))
-    family = draws.gamma if window.family == "Gamma" else draws.weibull
+    family = moments.gamma if window.family == "Gamma" else moments.weibull
     ends = np.cumsum(family(window.shape, count))
     if not count or not ends[-1] > 0.0:
         return np.full(count, low)
@@ -161,7 +160,7 @@ def _times(draws: Draws, window: Window, low: float, high: float, scale: float) 
 
 
 def _draw(
-    draws: Draws, fields: list[Mapping[str, Values]], counts: list[int], names: tuple[str, ...]
+    draws: Stream, fields: list[Mapping[str, Values]], counts: list[int], names: tuple[str, ...]
 ) -> FloatColumn | None:
     """Values of a field, some for each window; None if no window has the field."""
     parts: list[FloatColumn] = []
@@ -172,12 +171,12 @@ def _draw(
         if values is None:
             parts.append(np.zeros(count))
         else:
-            parts.append(values.values[draws.choice(values.ends, count)])
+            parts.append(values.values[draws.choice(values.weights, count)])
     return np.concatenate(parts) if known else None
 
 
 def _ints(
-    draws: Draws, fields: list[Mapping[str, Values]], counts: list[int], names: tuple[str, ...]
+    draws: Stream, fields: list[Mapping[str, Values]], counts: list[int], names: tuple[str, ...]
 ) -> IntColumn:
     """The same in whole numbers; zeros if no window has the field."""
     values = _draw(draws, fields, counts, names)

@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from ..generate.elementary import FloatColumn
 from ..problems import Problems
 from ..source import Source, line_blocks, read_bytes
 from ..text import shown
-from .draws import FloatColumn
 from .json_tree import BadValueError, decoded
 
 FAMILIES = ("Gamma", "Weibull")
@@ -42,10 +42,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Values:
-    """A distribution: values, and the sum of their probabilities up to each."""
+    """A distribution: values and their probabilities."""
 
     values: FloatColumn
-    ends: FloatColumn
+    weights: FloatColumn
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _lengths(path: Path, problems: Problems) -> dict[int, Mapping[str, Values]]:
     for start, texts in found.items():
         try:
             window = {name: _values(name, text) for name, text in texts.items()}
-            if all(len(values.ends) for values in window.values()) and window:
+            if all(len(values.weights) for values in window.values()) and window:
                 fields[int(start)] = window
         except ValueError as error:
             problems.add(str(path), f"{shown(start)}.{error}")
@@ -185,7 +185,7 @@ def _values(name: str, text: str) -> Values:
     most = 1.0 if name == "reason_ratio" else 2.0**31
     if not np.all((values >= 0.0) & (values <= most)) or not np.all(weights >= 0.0):
         raise ValueError(f"{name}: must have values from 0 to {most:g} and probabilities from 0")
-    ends = np.cumsum(weights)
-    if len(ends) and not 0.0 < ends[-1] < math.inf:
-        raise ValueError(f"{name}: must have probabilities that sum to 1, not {ends[-1]:g}")
-    return Values(values, ends)
+    total = math.fsum(weights)
+    if len(weights) and not 0.0 < total < math.inf:
+        raise ValueError(f"{name}: must have probabilities that sum to 1, not {total:g}")
+    return Values(values, weights)

@@ -29,7 +29,7 @@ def chosen_run(source: Source, names: Sequence[str], problems: Problems) -> int:
     if len(names) > 1:
         listed = shown("; ".join(f"{n}: {name}" for n, name in enumerate(names, 1)), limit=400)
         problems.notes.append(
-            f"{source.path.name} holds {len(names)} runs ({listed}); run {run} is read, --run N "
-            "takes another"
+            f"{source.path.name} holds {len(names)} runs ({listed}); run {run} is read, "
+            "--recorded-run N takes another"
         )
     return run - 1

@@ -41,16 +41,18 @@ def sizes(
     known = [(len(p), tokens) for p, tokens in zip(prompts, inputs, strict=True) if p and tokens]
     size = sum(size for size, _ in known) or BYTES_PER_TOKEN
     tokens = sum(tokens for _, tokens in known) or 1
-    asked = [
-        given or -(-len(text) * tokens // size) for text, given in zip(prompts, inputs, strict=True)
-    ]
+
+    def count(text: bytes) -> int:
+        return max(len(text) * tokens // size, min(len(text), 1))
+
+    asked = [given or count(text) for text, given in zip(prompts, inputs, strict=True)]
     answered = [
-        -(-len(text) * tokens // size) if given is None else given
+        count(text) if given is None else given
         for text, given in zip(answers, outputs, strict=True)
     ]
     blocks = TextBlocks(max(1, (2 * block_size * size + tokens) // (2 * tokens)))
     runs = [
-        blocks.runs(text, count // block_size) if text else []
-        for text, count in zip(prompts, asked, strict=True)
+        blocks.runs(text, length // block_size) if text else []
+        for text, length in zip(prompts, asked, strict=True)
     ]
     return Sizes(asked, answered, runs)

@@ -24,9 +24,9 @@ Encode = Callable[[str], bytes]
 
 
 def count_tokens(encoded: bytes | int) -> int:
-    """Return how many tokens an encoded text, or a number of its bytes, is."""
+    """Return how many tokens an encoded text, or a number of its bytes, is; 0 for no text only."""
     size = encoded if isinstance(encoded, int) else len(encoded)
-    return -(-size // BYTES_PER_TOKEN)
+    return max(size // BYTES_PER_TOKEN, min(size, 1))
 
 
 def encoder(source: Source) -> Encode:

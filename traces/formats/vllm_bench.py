@@ -17,6 +17,7 @@ import numpy as np
 
 from ...configs.errors import TraceError
 from ..problems import Problems
+from ..record import MAX_NS
 from ..rows import Rows
 from ..source import Source
 from .format import Format
@@ -77,6 +78,7 @@ _ENTRIES: dict[str, msgspec.json.Decoder[Any]] = {
     "start_times": msgspec.json.Decoder(Seconds | None),
     "errors": msgspec.json.Decoder(str | None),
 }
+_LATEST_S = MAX_NS / 1e9
 _RUN = msgspec.json.Decoder(Run)
 
 
@@ -196,5 +198,5 @@ def _likely_arrivals(run: Run, sent: list[Sent], problems: Problems) -> list[int
         if limit > 0 and len(ends) >= limit:
             start = max(start, heapq.heappop(ends))
         heapq.heappush(ends, start + (request.e2e_s or 0.0))
-        arrivals.append(round(start * 1e9))
+        arrivals.append(round(min(start, _LATEST_S) * 1e9))
     return arrivals

@@ -115,8 +115,8 @@ def test_of_several_benchmarks_the_last_is_read_and_the_choice_is_told(tmp_path:
     assert read(tmp_path, *runs).request_ids == ("b",)
     assert read(tmp_path, *runs, run=1).request_ids == ("a",)
     assert read(tmp_path, *runs).meta.notes == (
-        "benchmarks.json holds 2 runs (1: constant 8; 2: constant 15); run 2 is read, --run N "
-        "takes another",
+        "benchmarks.json holds 2 runs (1: constant 8; 2: constant 15); run 2 is read, "
+        "--recorded-run N takes another",
     )
 
 

@@ -226,8 +226,8 @@ def test_damaged_pools_are_read_or_refused(
         read_or_refuse(folder, "servegen", on_bad_line)
 
 
-def one_client(window: Window, values: npt.NDArray[np.float64], ends: list[float]) -> Pool:
-    lengths = Values(values, np.array(ends))
+def one_client(window: Window, values: npt.NDArray[np.float64]) -> Pool:
+    lengths = Values(values, np.ones(len(values)))
     fields = {"input_tokens": lengths, "output_tokens": lengths}
     silent = Window(window.start_s + 600, 0.0, 0.0, "", 1.0)
     return Pool(Path("pool"), (Client(0, (window, silent), (0,), (fields,)),))
@@ -243,7 +243,7 @@ def one_client(window: Window, values: npt.NDArray[np.float64], ends: list[float
 def test_a_window_has_as_many_requests_as_its_rate_says(
     rate: float, family: str, shape: float, seed: int
 ) -> None:
-    clients = one_client(Window(600, rate, 1.0, family, shape), np.array([3.0]), [1.0])
+    clients = one_client(Window(600, rate, 1.0, family, shape), np.array([3.0]))
 
     rows = sample(clients, 0, 1800, None, seed)
 
@@ -265,7 +265,7 @@ def test_a_window_has_as_many_requests_as_its_rate_says(
     ],
 )
 def test_gaps_vary_as_the_shape_of_their_family_says(family: str, shape: float, cv: float) -> None:
-    clients = one_client(Window(0, 200.0, cv, family, shape), np.array([3.0]), [1.0])
+    clients = one_client(Window(0, 200.0, cv, family, shape), np.array([3.0]))
 
     gaps = np.diff(sample(clients, 0, 600, None, 0).columns["arrival_ns"])  # type: ignore[arg-type]
 
@@ -283,7 +283,7 @@ def spearman(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> float:
 
 def test_fields_of_a_request_are_drawn_one_by_one() -> None:
     values = np.arange(1.0, 101.0)
-    clients = one_client(Window(0, 20.0, 1.0, "Gamma", 1.0), values, list(np.arange(1.0, 101.0)))
+    clients = one_client(Window(0, 20.0, 1.0, "Gamma", 1.0), values)
 
     rows = sample(clients, 0, 600, None, 0)
 
@@ -316,7 +316,7 @@ def test_the_published_clients_have_the_rates_and_lengths_of_their_files(name: s
 
 
 def _mean(lengths: Values) -> float:
-    return float(np.sum(lengths.values * np.diff(lengths.ends, prepend=0.0)) / lengths.ends[-1])
+    return float(np.sum(lengths.values * lengths.weights) / np.sum(lengths.weights))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_each_answer_is_a_request_with_everything_before_it(tmp_path: Path) -> N
 
     assert trace.meta.format == "sharegpt"
     assert trace.input_tokens.tolist() == [10, 25]
-    assert trace.output_tokens.tolist() == [4, 1]
+    assert trace.output_tokens.tolist() == [3, 1]
     assert any("4 bytes of UTF-8" in note for note in trace.meta.notes)
 
 
@@ -71,6 +71,20 @@ def test_a_turn_has_the_blocks_of_the_turn_before_it(tmp_path: Path) -> None:
     first, second = trace.hash_ids(0).tolist(), trace.hash_ids(1).tolist()
     assert len(first) == trace.input_tokens[0] // 16 == 3
     assert second[:3] == first
+
+
+@given(lengths=st.lists(st.integers(0, 300), min_size=2, max_size=6), block_size=st.integers(1, 20))
+def test_prompts_of_any_length_have_an_id_for_every_full_block(
+    lengths: list[int], block_size: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    turns = [(("human", "gpt")[at % 2], "x" * length) for at, length in enumerate(lengths)]
+
+    trace = read(tmp_path_factory.mktemp("talk"), talk("a", *turns), block_size=block_size)
+
+    assert len(trace) == len(lengths) // 2
+    assert [len(trace.hash_ids(at)) for at in range(len(trace))] == [
+        tokens // block_size for tokens in trace.input_tokens.tolist()
+    ]
 
 
 def test_equal_questions_of_two_conversations_share_blocks(tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def test_lengths_that_are_missing_fit_those_that_are_known() -> None:
     # 60 bytes are 20 tokens, so a token is 3 bytes and a block of 4 tokens is 12.
     measured = sizes([b"x" * 60, b"x" * 31], [b"", b"y" * 4], [20, None], [None, None], 4)
 
-    assert measured.inputs == [20, 11]
-    assert measured.outputs == [0, 2]
+    assert measured.inputs == [20, 10]
+    assert measured.outputs == [0, 1]
     assert [expanded(runs) for runs in measured.runs] == [[0, 1, 2, 3, 4], [0, 1]]
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces import Trace, read_trace
+from jenga_sim.traces.record import MAX_NS
 from tests.traces.formats.damage import damaged_bytes, damaged_json, read_or_refuse
 
 
@@ -106,6 +107,12 @@ def test_without_start_times_and_rate_all_arrive_at_once(tmp_path: Path) -> None
 
     assert trace.arrival_ns.tolist() == [0, 0, 0]
     assert any("all sent at once" in note for note in trace.meta.notes)
+
+
+def test_the_smallest_rate_leaves_arrivals_within_what_a_trace_can_have(tmp_path: Path) -> None:
+    trace = read(tmp_path, result(start_times=None, request_rate=5e-324))
+
+    assert trace.arrival_ns.tolist()[1:] == [MAX_NS, MAX_NS]
 
 
 def test_a_limit_of_concurrency_makes_requests_wait_for_the_first_end(tmp_path: Path) -> None:

@@ -156,6 +156,21 @@ def test_a_session_has_ended_with_the_last_of_its_requests() -> None:
     assert arrivals.peek() == 10
 
 
+def test_sessions_begin_in_their_order_though_ends_are_told_in_another() -> None:
+    """The second one ends at 8, when its other request is rejected, within a step up to 10."""
+    turns = [Turn(session=0), Turn(session=1), Turn(session=1), Turn(), Turn()]
+    arrivals = columns(turns, [0, 0, 8, 9, 9], ReplayConfig("closed", 2))
+    assert [(arrivals.peek(), arrivals.pop()) for _ in range(2)] == [(0, 0), (0, 1)]
+
+    arrivals.ended(1, 5)
+    arrivals.ended(0, 10)
+    assert (arrivals.peek(), arrivals.pop()) == (8, 2)
+    arrivals.ended(2, 8)
+
+    assert [(arrivals.peek(), arrivals.pop()) for _ in range(2)] == [(8, 3), (10, 4)]
+    assert arrivals.peek() is None
+
+
 def test_an_empty_trace_has_no_arrivals() -> None:
     for replay in (ReplayConfig(), SESSION, ReplayConfig("closed", 3)):
         assert make_arrivals(np.zeros(0, np.int64), replay).peek() is None

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .sim.model_card import model_card
     from .sim.result import Result
     from .sim.run import run
-    from .traces import Trace, read_trace, sample_path
+    from .traces import Trace, read_trace, sample_path, write_trace
+    from .traces.generate.generate import generate_trace
 
 _HOMES = {
     "Carving": "policies.base",
@@ -43,6 +44,7 @@ _HOMES = {
     "Trace": "traces",
     "TraceError": "configs.errors",
     "cache_types": "configs.cache_types",
+    "generate_trace": "traces.generate.generate",
     "get_policy": "policies.presets",
     "gpu_names": "configs.load",
     "load_gpu": "configs.load",
@@ -54,6 +56,7 @@ _HOMES = {
     "run": "sim.run",
     "sample_path": "traces",
     "with_draft": "configs.pairs",
+    "write_trace": "traces",
 }
 
 __all__ = [
@@ -76,6 +79,7 @@ __all__ = [
     "TraceError",
     "__version__",
     "cache_types",
+    "generate_trace",
     "get_policy",
     "gpu_names",
     "load_gpu",
@@ -87,6 +91,7 @@ __all__ = [
     "run",
     "sample_path",
     "with_draft",
+    "write_trace",
 ]
 
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ..columns import NONE, IntColumn, Labels
 from ..record import MAX_TOKENS
@@ -95,6 +94,8 @@ def _column(field: Field, cells: Cells) -> tuple[Column, BoolColumn]:
 
 
 def _words(field: Field, cells: Cells) -> tuple[Labels, BoolColumn]:
+    import pandas as pd
+
     codes, names = pd.factorize(cells)
     words = [str(name) for name in names]
     codes = codes.astype(np.int64)
@@ -115,6 +116,8 @@ def _blanks(cells: Cells) -> BoolColumn:
 
 def _numbers(cells: Cells) -> tuple[Cells, BoolColumn]:
     """Texts as int64 or float64, and where they are numbers that an int64 has room for."""
+    import pandas as pd
+
     if cells.dtype.kind in "if":
         return cells, np.ones(len(cells), dtype=bool)
     texts = pd.Series(cells, dtype=object)

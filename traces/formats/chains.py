@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from ..columns import IntColumn
 
@@ -22,6 +21,8 @@ def chained(offsets: IntColumn, ids: IntColumn) -> IntColumn:
         offsets: Where each list starts, with the total at the end.
         ids: The ids of all lists, one after the other.
     """
+    import pandas as pd
+
     codes, known = pd.factorize(ids)
     codes = codes.astype(np.int64)
     before = np.empty_like(codes)

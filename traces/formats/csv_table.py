@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ...configs.errors import TraceError
 from ..columns import IntColumn, Labels, Ragged
@@ -186,6 +185,8 @@ def _cells(
     blanks: dict[str, list[str]],
 ) -> dict[str, Cells]:
     # Names by place: those of the header may be equal or empty.
+    import pandas as pd
+
     places = {field.key: str(header.index(field.key)) for field in fields}
     frame = pd.read_csv(
         io.BytesIO(block),

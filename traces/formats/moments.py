@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ..columns import IntColumn
 from ..record import MAX_NS
@@ -65,6 +64,8 @@ def moments_ns(texts: Texts) -> tuple[IntColumn, BoolColumn]:
     Returns:
         The moments, and where there is one: well-formed and in the range of a trace.
     """
+    import pandas as pd
+
     alike = _alike(texts)
     if alike is not None:
         return alike, np.ones(len(texts), dtype=bool)

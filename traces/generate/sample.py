@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from ..columns import NONE, IntColumn
 from ..record import NS_PER_MS, Trace
+from ..sample import sample_path
 from ..write import Written, write_trace
 from .arrivals import Poisson
 from .generate import generate_trace
@@ -46,11 +46,6 @@ def sample_trace() -> Trace:
     delays = np.where(trace.delay_ns == NONE, NONE, _whole_ms(trace.delay_ns))
     trace = replace(trace, arrival_ns=_whole_ms(trace.arrival_ns), delay_ns=delays)
     return trace.with_meta(name=sample_path().name)
-
-
-def sample_path() -> Path:
-    """Return the path of the embedded sample trace."""
-    return Path(str(files("jenga_sim.traces").joinpath("samples", "chat.jsonl")))
 
 
 def write_sample(path: Path | None = None) -> Written:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jenga_sim.traces import read_trace, sample_path, sample_trace
-from jenga_sim.traces.generate.sample import write_sample
+from jenga_sim.traces import read_trace, sample_path
+from jenga_sim.traces.generate.sample import sample_trace, write_sample
 from jenga_sim.traces.meta import sidecar_path
 from jenga_sim.traces.prefix_model.model import ideal_token_hit
 from tests.traces.strategies import assert_same

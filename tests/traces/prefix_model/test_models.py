@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import TraceError
-from jenga_sim.traces import Trace, generate_trace, read_trace, write_trace
+from jenga_sim.traces import Trace, read_trace, write_trace
 from jenga_sim.traces.columns import NONE, Labels
+from jenga_sim.traces.generate.generate import generate_trace
 from jenga_sim.traces.generate.workloads.agent import Agent
 from jenga_sim.traces.generate.workloads.lengths import IndependentLengths
 from jenga_sim.traces.prefix_model import apply_prefix_model, parse_prefix_model

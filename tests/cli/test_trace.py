@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jenga_sim.traces import read_trace
-from tests.traces.data import real
+from tests.traces.data import ROOT, real
 from tests.traces.strategies import assert_same
 
 Jenga = Callable[..., CompletedProcess[str]]
@@ -177,8 +177,10 @@ def test_a_prefix_model_says_that_it_is_one(jenga: Jenga, azure: Path) -> None:
     assert "ideal" in done.stderr
 
 
-def test_the_list_of_formats_names_each(jenga: Jenga) -> None:
+def test_the_list_of_formats_names_each_and_stands_in_the_docs(jenga: Jenga) -> None:
     text = jenga("trace", "formats").stdout
+
+    assert text in (ROOT / "docs" / "traces.md").read_text(encoding="utf-8")
 
     for name in ("jenga", "mooncake", "weka", "azure", "burstgpt", "bailian", "tracelab"):
         assert f"\n{name} " in f"\n{text}"

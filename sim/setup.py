@@ -160,6 +160,11 @@ def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
         warnings.append(
             f"{model.name} has no cross attention: cross_tokens of the trace are ignored"
         )
+    if trace.images is not None and len(trace.images.values):
+        warnings.append(
+            f"the trace has {len(trace.images.values)} images: their tokens count as far as "
+            "input_length has them; the time of their encoder and its cache are not simulated"
+        )
     if trace.meta.skipped_lines:
         warnings.append(f"{trace.meta.skipped_lines} bad lines of the trace were skipped")
     if trace.meta.sorted_lines:

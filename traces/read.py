@@ -84,7 +84,7 @@ class Reading:
         self.source = Source(place, block_size, dict(columns or {}), tokenizer, run)
         self.format = find_format(self.source, name)
         self._before = self._first_meta(sidecar)
-        self._assembler = Assembler(self._before, self._problems)
+        self._assembler = Assembler(self._before, self._problems, place)
 
     def whole(self) -> Trace:
         """Return the trace, in order of time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ..configs.errors import TraceError
 from .columns import NONE, IntColumn, Labels, Numbered, Ragged, joined_names
 from .links import linked
 from .meta import Meta
+from .names import Names
 from .problems import Problems
 from .record import Trace
 from .rows import BoolColumn, Rows, good_rows
@@ -24,11 +26,12 @@ from .text import shown
 class Assembler:
     """Checks rows batch by batch, and joins them if the whole trace is wanted."""
 
-    def __init__(self, meta: Meta, problems: Problems) -> None:
+    def __init__(self, meta: Meta, problems: Problems, path: Path) -> None:
         """``meta``: what is known before reading; ``problems``: where bad rows are noted."""
         self._meta = meta
         self._problems = problems
-        self._row_of_name: dict[str, int] = {}
+        self._path = path
+        self._names = Names()
         self._places: list[tuple[int, Callable[[int], str]]] = []
         self._after_names: dict[int, list[str]] = {}
         self._zero_ns: int | None = None
@@ -54,12 +57,14 @@ class Assembler:
         """
         found = list(self._parts(batches))
         if not found:
-            raise TraceError(f"{self._meta.name}: has no requests")
+            raise TraceError(f"{self._path}: has no requests")
         trace = joined([part for part, _ in found])
         if self._zero_ns is not None:
             trace = _earlier(trace, self._zero_ns)
         numbers = np.concatenate([rows for _, rows in found])
-        trace = linked(trace, numbers, self._after_names, self._row_of_name, self._place)
+        trace = linked(
+            trace, numbers, self._after_names, self._names.owner, self._place, str(self._path)
+        )
         meta = msgspec.structs.replace(
             self._meta,
             hash_tail=self._meta.hash_tail or hash_tail(trace),
@@ -90,9 +95,11 @@ class Assembler:
         if rows.is_time_of_day and arrival is not None and good.any():
             earliest = int(arrival[good].min())
             self._zero_ns = earliest if self._zero_ns is None else min(self._zero_ns, earliest)
-        if rows.request_ids is not None or self._row_of_name:
-            self._places.append((int(rows.numbers[0]), rows.where))
+        self._places.append((int(rows.numbers[0]), rows.where))
+        if rows.request_ids is not None or self._names.any_given:
             good &= self._unique(rows, good)
+        else:
+            self._names.number(rows.numbers[good])
         return good
 
     def _part(self, rows: Rows) -> Trace:
@@ -117,17 +124,19 @@ class Assembler:
         names = rows.request_ids
         if names is None:
             names = Numbered(rows.numbers)
-        unique = np.ones(len(rows), dtype=bool)
-        known = self._row_of_name
+        owners: dict[int, int] = {}
         for at, (name, number) in enumerate(zip(names, rows.numbers.tolist(), strict=True)):
-            if good[at] and known.setdefault(name, number) != number:
-                unique[at] = False
+            owner = self._names.give(name, number) if good[at] else number
+            if owner != number:
+                owners[at] = owner
+        unique = np.ones(len(rows), dtype=bool)
+        unique[list(owners)] = False
         key = rows.keys.get("request_ids", "request_id")
         rows.complain(
             ~unique,
             self._problems,
             lambda at: (
-                f"{key}: '{shown(names[at])}' is taken by {self._place(known[names[at]])}; "
+                f"{key}: '{shown(names[at])}' is taken by {self._place(owners[at])}; "
                 "ids must be unique"
             ),
         )
@@ -136,7 +145,7 @@ class Assembler:
     def _place(self, number: int) -> str:
         """Words for where a row is in its file."""
         index = bisect_right(self._places, number, key=lambda batch: batch[0]) - 1
-        place = self._places[index][1](number) if index >= 0 else str(number + 1)
+        place = self._places[index][1](number)
         return f"line {place}" if place.isdigit() else place.strip()
 
 

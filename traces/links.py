@@ -12,16 +12,14 @@ from .columns import NONE, IntColumn, Ragged, offsets_of
 from .record import MAX_NS, Trace
 from .text import shown
 
-_DIGITS = 19
-"""A number with fewer digits fits an int64."""
-
 
 def linked(
     trace: Trace,
     numbers: IntColumn,
     after_names: Mapping[int, Sequence[str]],
-    row_of_name: Mapping[str, int],
+    owner: Callable[[str], int],
     place: Callable[[int], str],
+    path: str,
 ) -> Trace:
     """Return a trace whose ``after`` holds positions, and whose untimed requests have a time.
 
@@ -29,22 +27,23 @@ def linked(
         trace: Requests in the order of the file, ``after`` in numbers of rows.
         numbers: Number of each request's row, ascending.
         after_names: Names of the requests before some rows, by row number.
-        row_of_name: Row number of every named request.
+        owner: From a name to the row number of its request; ``NONE`` if there is none.
         place: From a row number to words for its place in the file.
+        path: The file, for messages.
 
     Raises:
         TraceError: A request comes after one that is not there, or after itself.
     """
     after = trace.after or Ragged.empty(len(trace), 1)
     if after_names:
-        after = _with_names(trace, numbers, after_names, row_of_name, place)
+        after = _with_names(trace, numbers, after_names, owner, place, path)
     if not len(after.values):
         return replace(trace, after=None)
     after = _positions(after, numbers)
     order = _order(after)
     if order is None:
         first = place(int(numbers[_in_circle(after)]))
-        raise TraceError(f"{trace.name}: after: {first} comes after itself, by way of others")
+        raise TraceError(f"{path}: after: {first} comes after itself, by way of others")
     trace = replace(trace, after=after)
     return _timed(trace, order) if trace.untimed is not None else trace
 
@@ -53,32 +52,24 @@ def _with_names(
     trace: Trace,
     numbers: IntColumn,
     after_names: Mapping[int, Sequence[str]],
-    row_of_name: Mapping[str, int],
+    owner: Callable[[str], int],
     place: Callable[[int], str],
+    path: str,
 ) -> Ragged:
     after = trace.after or Ragged.empty(len(trace), 1)
     lists: list[list[tuple[int]]] = []
     for at, number in enumerate(numbers.tolist()):
         rows = after.rows(at)[:, 0].tolist()
         for name in after_names.get(number, ()):
-            row = row_of_name.get(name, NONE)
-            row = _called_by_number(trace, numbers, name) if row == NONE else row
+            row = owner(name)
             if row == NONE:
                 raise TraceError(
-                    f"after: {place(number)} comes after '{shown(name)}', which is no request of "
-                    "this trace"
+                    f"{path}: after: {place(number)} comes after '{shown(name)}', which is no "
+                    "request of this trace"
                 )
             rows.append(row)
         lists.append([(row,) for row in rows])
     return Ragged.of(lists, 1)
-
-
-def _called_by_number(trace: Trace, numbers: IntColumn, name: str) -> int:
-    """The row that has no name but its number; ``NONE`` if there is none of that number."""
-    number = int(name) if name.isdecimal() and len(name) < _DIGITS else NONE
-    at = int(np.searchsorted(numbers, number))
-    known = at < len(numbers) and numbers[at] == number and trace.request_ids[at] == name
-    return number if known else NONE
 
 
 def _positions(after: Ragged, numbers: IntColumn) -> Ragged:

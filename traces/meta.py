@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,7 +77,8 @@ def sidecar_path(path: Path) -> Path:
     name = path.name
     for suffix in (".gz", ".jsonl", ".json", ".csv"):
         name = name.removesuffix(suffix)
-    return path.with_name(f"{name}.meta.json")
+    # Not with_name: the folders "." and "/" have no name.
+    return path.parent / f"{name}.meta.json"
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -86,7 +88,7 @@ def read_sidecar(path: Path) -> Sidecar | None:
         TraceError: It is no JSON object of the expected keys.
     """
     sidecar = sidecar_path(path)
-    if not sidecar.is_file():
+    if not os.path.isfile(sidecar):
         return None
     try:
         return msgspec.json.decode(sidecar.read_bytes(), type=Sidecar)

@@ -84,7 +84,7 @@ class Reading:
         self.source = Source(place, block_size, dict(columns or {}), tokenizer, run)
         self.format = find_format(self.source, name)
         self._before = self._first_meta(sidecar)
-        self._assembler = Assembler(self._before, self._problems)
+        self._assembler = Assembler(self._before, self._problems, place)
 
     def whole(self) -> Trace:
         """Return the trace, in order of time."""
@@ -123,7 +123,7 @@ def split_format(path: PathLike) -> tuple[str | None, Path]:
     """Return the format that ``FORMAT:path`` names, if it does and there is no such file."""
     text = os.fspath(path)
     name, colon, rest = text.partition(":")
-    if colon and rest and name in FORMATS and not Path(text).exists():
+    if colon and rest and name in FORMATS and not os.path.exists(text):
         return name, Path(rest)
     return None, Path(text)
 
@@ -132,9 +132,14 @@ def find_format(source: Source, name: str | None = None) -> Format:
     """Return the format of a file or folder.
 
     Raises:
-        TraceError: It is empty, or looks like no format.
+        TraceError: It is empty, looks like no format, or is forced and has columns given.
     """
     if name is not None:
+        if source.columns and FORMATS[name] is not MAPPED:
+            raise TraceError(
+                f"{source.path}: {name}: says what its fields mean, and so do the columns given "
+                f"(--column); leave one of them out"
+            )
         return FORMATS[name]
     if source.columns:
         return MAPPED

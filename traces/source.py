@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import stat
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..configs.errors import TraceError
+from .text import shown
 
 MAX_LINE_BYTES = 2**26
 """Longest accepted line; a longer one is no request but some other kind of file."""
@@ -54,10 +56,8 @@ class Source:
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder of files."""
-        try:
-            return self.path.is_dir()
-        except ValueError as error:
-            raise TraceError(f"{self.path!r}: is no file name ({error})") from None
+        # Unlike Path.is_dir, it has an answer for names that are too long or have odd characters.
+        return os.path.isdir(self.path)
 
     def files(self, pattern: str) -> list[Path]:
         """Return a folder's files that match ``pattern``, by name; a file itself if it is one."""
@@ -183,7 +183,7 @@ def _open_regular(path: Path) -> io.BufferedReader:
     try:
         mode = path.stat().st_mode
     except ValueError as error:
-        raise TraceError(f"{path!r}: is no file name ({error})") from None
+        raise TraceError(f"{shown(str(path), limit=200)}: is no file name ({error})") from None
     if stat.S_ISDIR(mode):
         raise TraceError(f"{path}: is a directory; name the trace file in it")
     if not stat.S_ISREG(mode):

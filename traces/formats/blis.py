@@ -8,6 +8,7 @@ arrive when it was sent.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +83,8 @@ def _header(path: Path) -> tuple[bool, str]:
     """Whether prompts of a session accumulate, and a note on where that is known from."""
     stem = path.name.removesuffix(".gz").removesuffix(".csv")
     names = (f"{stem}.yaml", f"{stem}.yml", "header.yaml")
-    header = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+    places = (path.parent / name for name in names)
+    header = next((place for place in places if os.path.isfile(place)), None)
     if header is None:
         return False, f"there is no header {names[0]}; rounds are taken as prompts of their own"
     try:

@@ -18,7 +18,7 @@ from jenga_sim.traces import Trace, read_trace
 from jenga_sim.traces.columns import IntColumn
 from jenga_sim.traces.inspection import inspect_trace
 from jenga_sim.traces.transform.outputs import with_outputs
-from jenga_sim.traces.transform.times import spread
+from jenga_sim.traces.transform.shaping import Shaping
 from tests.traces.data import real
 
 S = 10**9
@@ -42,20 +42,24 @@ def request(at_ms: float, tokens: int, ids: list[int] | None = None, **keys: Any
 def test_trap_1_requests_of_one_tick_are_no_burst(tmp_path: Path) -> None:
     rows = [request(3000 * (at // 10), 600) for at in range(600)]
 
-    arrivals = inspect_trace(read_trace(written(tmp_path / "a.jsonl", *rows))).arrivals
+    trace = read_trace(written(tmp_path / "a.jsonl", *rows))
+    arrivals = inspect_trace(trace).arrivals
+    drawn = inspect_trace(Shaping(spread_quantum_ms=0).apply(trace)).arrivals
 
     assert (arrivals.quantum_ms, arrivals.timestamps, arrivals.per_timestamp_max) == (3000, 60, 10)
     assert arrivals.cv is not None
     assert arrivals.cv_spread is not None
     assert arrivals.cv > 2.5
     assert arrivals.cv_spread < 1.1
+    assert drawn.cv == pytest.approx(arrivals.cv_spread, abs=0.1)
+    assert drawn.timestamps == 600
 
 
 def test_trap_1_mooncake_ticks_every_three_seconds_and_spreading_undoes_it() -> None:
     trace = read_trace(real(CONVERSATION))
 
     arrivals = inspect_trace(trace).arrivals
-    drawn = inspect_trace(spread(trace, 3 * S, seed=1)).arrivals
+    drawn = inspect_trace(Shaping(spread_quantum_ms=0, seed=1).apply(trace)).arrivals
 
     assert (arrivals.quantum_ms, arrivals.timestamps, arrivals.per_timestamp_max) == (
         *(3000, 1180, 28),

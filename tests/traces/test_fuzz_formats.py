@@ -26,6 +26,14 @@ FACTOR = int(os.environ.get("JENGA_SIM_EXAMPLES_FACTOR", "1"))
 MODES: st.SearchStrategy[OnBadLine] = st.sampled_from(["error", "skip"])
 FILES = [name for name, sample in SAMPLES.items() if not sample.is_folder]
 LINES = [name for name, sample in SAMPLES.items() if sample.head_lines is not None]
+CELLS = st.sampled_from(
+    [
+        *(b"", b" ", b"-1", b"0", b"1.5", b"1e5", b"1e400", b"inf", b"nan", b"NaN", b"NA", b"0x10"),
+        *(b"9223372036854775807", b"9223372036854775808", b"1099511627777", b"True", b"1_0"),
+        *(b"+5", b"5 ", b'"5"', b'"5', b"\xc2\xa05", b"\xd9\xa4", b"2023-02-30 00:00:00", b"#"),
+        *(b"1969-12-31T23:59:59.999999999Z", b"2023-11-16 18:15:46+02:00", b"9999-12-31"),
+    ]
+)
 
 
 def examples(count: int) -> settings:
@@ -52,6 +60,32 @@ def read_or_refuse(sample: Sample, name: str, path: Path, mode: OnBadLine) -> Tr
     return None
 
 
+@st.composite
+def damaged_cells(draw: st.DrawFn, line: bytes) -> bytes:
+    cells = line.split(b",")
+    at = draw(st.integers(0, len(cells) - 1))
+    cells[at] = draw(CELLS) if draw(st.booleans()) else draw(damaged_bytes(cells[at]))
+    return b",".join(cells)
+
+
+def damaged_line(name: str, line: bytes) -> st.SearchStrategy[bytes]:
+    """A line of a file with this name, in which bytes or values are others."""
+    if name.endswith(".csv"):
+        return damaged_bytes(line) | damaged_cells(line)
+    return damaged_bytes(line) | damaged_json(json.loads(line))
+
+
+@st.composite
+def damaged_content(draw: st.DrawFn, name: str, content: bytes) -> bytes:
+    """A file of which bytes are others, or values."""
+    if draw(st.booleans()) or name.endswith(".yaml"):
+        return draw(damaged_bytes(content))
+    lines = content.splitlines()
+    at = draw(st.integers(0, len(lines) - 1))
+    lines[at] = draw(damaged_line(name, lines[at]))
+    return b"\n".join(lines)
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 @given(data=st.data(), mode=MODES)
 @examples(50)
@@ -65,7 +99,7 @@ def test_damaged_files_are_read_or_refused(
     broken, content = sample.name, sample.content
     if sample.beside is not None and data.draw(st.booleans()):
         broken, content = sample.beside
-    (folder / broken).write_bytes(data.draw(damaged_bytes(content)))
+    (folder / broken).write_bytes(data.draw(damaged_content(broken, content)))
 
     read_or_refuse(sample, name, path, mode)
 
@@ -112,10 +146,7 @@ def damaged_lines(draw: st.DrawFn, sample: Sample) -> bytes:
     lines = sample.content.splitlines(keepends=False)
     head, rows = lines[: sample.head_lines], lines[sample.head_lines :] * draw(st.integers(1, 2))
     for at in draw(st.sets(st.integers(0, len(rows) - 1), min_size=1)):
-        damage = damaged_bytes(rows[at])
-        if sample.name.endswith(".jsonl"):
-            damage |= damaged_json(json.loads(rows[at]))
-        rows[at] = draw(damage).replace(b"\n", b" ")
+        rows[at] = draw(damaged_line(sample.name, rows[at])).replace(b"\n", b" ")
     return b"\n".join([*head, *rows]) + b"\n"
 
 

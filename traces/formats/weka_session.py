@@ -53,10 +53,15 @@ class Session(msgspec.Struct):
 
     def contradiction(self) -> str | None:
         """What the parts of a session say against each other."""
-        for index, request in enumerate(self.requests):
-            for inner in (request, *request.requests):
-                if inner.hash_runs and (inner.hash_ids or len(inner.hash_runs) % 2):
-                    return f"requests[{index}].hash_runs: must be pairs, and without hash_ids"
+        calls = [
+            (index, call)
+            for index, request in enumerate(self.requests)
+            for call in (request, *request.requests)
+        ]
+        has_ids = any(call.hash_ids for _, call in calls)
+        for index, call in calls:
+            if call.hash_runs and (has_ids or len(call.hash_runs) % 2):
+                return f"requests[{index}].hash_runs: must be pairs, in a session without hash_ids"
         return None
 
 

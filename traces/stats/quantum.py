@@ -21,7 +21,7 @@ _LEAST_SHARING = 1.1
 _LEAST_STEPS = 10
 """Fewer steps between timestamps say nothing about a clock."""
 
-_TOLERANCE = 100
+TOLERANCE = 100
 """Clocks jitter: a step may be off a whole number of ticks by a tick over this."""
 
 _MOST_OFF = 100
@@ -49,7 +49,7 @@ def find_quantum(
         return None
     median = int(steps_ns[np.searchsorted(np.cumsum(counts), total // 2, side="right")])
     rest = (steps_ns + median // 2) % median - median // 2
-    off = np.abs(rest) > median // _TOLERANCE
+    off = np.abs(rest) > median // TOLERANCE
     if int(counts[off].sum()) * _MOST_OFF <= total:
         return median
     return int(np.gcd.reduce(steps_ns)) if exact else None

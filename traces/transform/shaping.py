@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ...configs.errors import TraceError
 from ..record import NS_PER_MS, Trace
+from ..stats.arrivals import ArrivalCounts
 from .combine import copies
 from .cuts import window
 from .times import gaps_capped, spread, time_scaled, with_rate, with_session_rate
@@ -23,7 +24,7 @@ class Shaping:
         requests: Keep so many requests of that, at most.
         prefix_model: Words for hash ids that a trace does not have.
         spread_quantum_ms: Give requests of one quantum of time uniform times in it; 0 takes the
-            quantum that the trace names.
+            quantum that the trace names, or else the one that its arrivals show.
         max_gap_s: Longest pause between arrivals, and before a turn.
         time_scale: Factor of all times.
         rate_per_s: Mean rate of arrivals.
@@ -79,13 +80,20 @@ class Shaping:
         return trace
 
     def _quantum_ns(self, trace: Trace) -> int:
-        quantum_ms = self.spread_quantum_ms or trace.meta.time_quantum_ms
+        quantum_ms = self.spread_quantum_ms or trace.meta.time_quantum_ms or _seen_quantum_ms(trace)
         if not quantum_ms:
             raise TraceError(
                 "--spread-quantum auto: arrivals of this trace are in no coarse quanta; "
                 "give milliseconds to spread them all the same"
             )
         return round(quantum_ms * NS_PER_MS)
+
+
+def _seen_quantum_ms(trace: Trace) -> float | None:
+    """The tick of the clock that the arrivals themselves show, if they share timestamps."""
+    counts = ArrivalCounts()
+    counts.add(trace.arrival_ns)
+    return counts.result().quantum_ms
 
 
 def cut(trace: Trace, *, start_s: float = 0.0, duration_s: float | None = None) -> Trace:

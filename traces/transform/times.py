@@ -10,6 +10,7 @@ from ...configs.errors import TraceError
 from ..columns import NONE, IntColumn
 from ..generate.draw import Draw
 from ..record import MAX_NS, Trace
+from ..stats.quantum import TOLERANCE
 
 
 def time_scaled(trace: Trace, factor: float) -> Trace:
@@ -88,6 +89,9 @@ def session_codes(trace: Trace) -> IntColumn:
 def spread(trace: Trace, quantum_ns: int, seed: int = 0) -> Trace:
     """Undo coarse time stamps: requests of one quantum get uniform times in it, in their order.
 
+    Clocks jitter: a stamp that is a hundredth of a quantum early belongs to the quantum that was
+    about to begin. 29 % of the requests of Mooncake's conversations are 1 ms early.
+
     Args:
         trace: The trace.
         quantum_ns: Resolution of its arrivals.
@@ -98,7 +102,7 @@ def spread(trace: Trace, quantum_ns: int, seed: int = 0) -> Trace:
     """
     if quantum_ns <= 0:
         raise TraceError("--spread-quantum: must be a positive number of milliseconds")
-    bucket = trace.arrival_ns // quantum_ns
+    bucket = (trace.arrival_ns + quantum_ns // TOLERANCE) // quantum_ns
     place = Draw(seed).stream("spread").uniform(len(trace))
     order = np.lexsort((place, bucket))
     arrivals = bucket * quantum_ns + np.floor(place[order] * quantum_ns).astype(np.int64)

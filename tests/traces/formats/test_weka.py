@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,10 @@ def test_sessions_that_begin_alike_are_named(tmp_path: Path) -> None:
         (
             json.dumps(session(call(0, 64, hash_ids=[], hash_runs=[1, 1, 2]))),
             r":1: requests\[0\]\.hash_runs: must be pairs",
+        ),
+        *(
+            (json.dumps(session(*mixed)), r"\.hash_runs: must be .* in a session without hash_ids")
+            for mixed in permutations([call(0, 64), call(9, 64, hash_ids=[], hash_runs=[1, 1])])
         ),
     ],
 )

@@ -17,6 +17,7 @@ from jenga_sim.traces.transform.times import (
 from tests.traces.strategies import assert_same, traces
 
 S = 10**9
+MS = 10**6
 
 
 def three(*seconds: float, **columns: object) -> Trace:
@@ -97,11 +98,21 @@ def test_arrivals_of_a_quantum_are_spread_over_it_in_their_order() -> None:
     assert len(np.unique(changed.arrival_ns)) == 100
 
 
+def test_a_stamp_just_before_a_tick_of_the_clock_belongs_to_it() -> None:
+    stamps_ms = np.array([0, 2999, 6001, 8999, 12_000])
+    trace = Trace.from_columns(np.repeat(stamps_ms * MS, 20), [1] * 100, [1] * 100)
+
+    changed = spread(trace, 3000 * MS)
+
+    assert np.array_equal(changed.arrival_ns // (3000 * MS), np.repeat(np.arange(5), 20))
+
+
 @given(traces(), st.integers(1, 10**10))
 def test_spreading_moves_nobody_out_of_his_quantum(trace: Trace, quantum_ns: int) -> None:
     changed = spread(trace, quantum_ns)
 
-    assert np.array_equal(changed.arrival_ns // quantum_ns, trace.arrival_ns // quantum_ns)
+    quanta = (trace.arrival_ns + quantum_ns // 100) // quantum_ns
+    assert np.array_equal(changed.arrival_ns // quantum_ns, quanta)
     assert np.all(np.diff(changed.arrival_ns) >= 0)
 
 

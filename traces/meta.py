@@ -15,6 +15,16 @@ DEFAULT_BLOCK_SIZE = 512
 """Tokens that one hash id stands for in the published Mooncake traces."""
 
 
+NO_TIMES = "no arrival times: all requests arrive at once; give --rate"
+"""Note on a trace of lengths alone; another rate makes it untrue."""
+
+OWN_CLOCKS = (
+    "every session has its own clock and starts at 0: replay with --replay closed --concurrency N, "
+    "or let sessions arrive with --session-rate R"
+)
+"""Note on sessions that were recorded one by one; a rate of sessions makes it untrue."""
+
+
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about a trace as a whole.
 

@@ -154,8 +154,20 @@ class Trace:
             changes["unknown"] = tuple(self.unknown[position] for position in index.tolist())
         changes["request_ids"] = take_names(self.request_ids, index)
         if self.after is not None:
-            changes["after"] = _moved(self.after.take(index), index, len(self))
+            after = _moved(self.after.take(index), index, len(self))
+            changes |= {"after": after} | self._freed(index, after)
         return replace(self, **changes)
+
+    def _freed(self, index: IntColumn, after: Ragged) -> dict[str, IntColumn]:
+        """Columns of requests that wait for nobody any more: no pause, and a time of their own."""
+        assert self.after is not None
+        freed = (after.counts == 0) & (self.after.counts[index] > 0)
+        changes: dict[str, IntColumn] = {}
+        if self.delay_ns is not None:
+            changes["delay_ns"] = np.where(freed, NONE, self.delay_ns[index])
+        if self.untimed is not None:
+            changes["untimed"] = np.where(freed, 0, self.untimed[index])
+        return changes
 
     def select(self, keep: npt.NDArray[np.bool_]) -> Trace:
         """Return the requests for which ``keep`` is true."""

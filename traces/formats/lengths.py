@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..meta import NO_TIMES
 from ..problems import Problems
 from ..rows import Rows
 from ..source import Source
 from .cells import Field
 from .csv_table import csv_rows
 from .format import Format
-
-NO_TIMES = "no arrival times: all requests arrive at once; give --rate"
 
 _FIELDS = (
     Field(key="arrived_at", column="arrival_ns", kind="span", optional=True),

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from ...configs.errors import TraceError
+from ..meta import NO_TIMES
 from ..problems import Problems
 from ..rows import Rows
 from ..schema import DECODE_ERRORS, explain_syntax
@@ -18,7 +19,6 @@ from .cells import UNITS, Cells, Field, columns_of
 from .csv_lines import read_header
 from .csv_table import csv_rows, note_wrong, rows_of, selected
 from .format import Format, top_level_keys
-from .lengths import NO_TIMES
 from .meanings import Use, uses_of
 
 UNIX_TIME_NS = 10**18

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..meta import Meta
+from ..meta import OWN_CLOCKS, Meta
 from ..problems import Problems
 from ..rows import Rows
 from ..schema import DECODE_ERRORS, explain_syntax
@@ -38,7 +38,7 @@ Place = tuple[Path, str]
 def rows(source: Source, problems: Problems) -> Iterator[Rows]:
     """See ``Format.rows``."""
     seen: dict[object, str] = {}
-    sessions = 0
+    sessions = estimated = 0
     copies: list[str] = []
     batch = Batch()
     for (path, place), text in _texts(source):
@@ -51,11 +51,12 @@ def rows(source: Source, problems: Problems) -> Iterator[Rows]:
             copies.append(f"{session.id} of {seen[start]}")
         if len(batch) >= _BATCH or (batch.path is not None and batch.path != path):
             yield batch.rows()
+            estimated += batch.estimated
             batch = batch.next()
         batch.add(path, place, session)
     if len(batch):
         yield batch.rows()
-    problems.notes += _notes(sessions, copies)
+    problems.notes += _notes(sessions, estimated + batch.estimated, copies)
 
 
 FORMAT = Format(
@@ -107,12 +108,14 @@ def _explained(error: Exception) -> str:
     return shown(f"{at.strip('.`') or 'session'}: {words[:1].lower()}{words[1:]}", limit=200)
 
 
-def _notes(sessions: int, copies: list[str]) -> list[str]:
+def _notes(sessions: int, estimated: int, copies: list[str]) -> list[str]:
     notes: list[str] = []
     if sessions > 1:
+        notes.append(OWN_CLOCKS)
+    if estimated:
         notes.append(
-            "every session has its own clock and starts at 0: replay with --replay closed "
-            "--concurrency N, or let sessions arrive with --session-rate R"
+            f"{estimated} pauses are estimates: the call before had no recorded duration, and the "
+            "median of its session was taken"
         )
     if copies:
         more = "" if len(copies) <= 3 else f" and {len(copies) - 3} more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import msgspec
@@ -50,6 +51,8 @@ class Session(msgspec.Struct):
     block_size: Annotated[int, Rule(ge=1, le=MAX_TOKENS)]
     requests: list[Request]
     hash_id_scope: str = "local"
+    tool_tokens: msgspec.Raw | UnsetType = UNSET
+    system_tokens: msgspec.Raw | UnsetType = UNSET
 
     def contradiction(self) -> str | None:
         """What the parts of a session say against each other."""
@@ -79,6 +82,9 @@ class Batch:
         self._unknown: list[bytes] = []
         self._after: list[list[tuple[int]]] = []
         self._runs: list[Ragged] = []
+        self._usual_s: float | None = None
+        self.estimated = 0
+        """Pauses after a call whose duration was not recorded."""
 
     def __len__(self) -> int:
         return len(self._places)
@@ -90,6 +96,7 @@ class Batch:
     def add(self, path: Path, place: str, session: Session) -> None:
         """Take in a session; main turns wait for sub-agents that ended before them."""
         self.path = path
+        self._usual_s = _usual_s(session)
         calls: list[Request] = []
         before = len(self)
         turns: list[_Call] = []
@@ -134,14 +141,16 @@ class Batch:
         columns["arrival_ns"].append(_ns(at_s))
         columns["input_tokens"].append(request.tokens_in)
         columns["output_tokens"].append(request.tokens_out)
-        columns["delay_ns"].append(_pause(request, at_s, after, joins=len(after) > 1))
+        columns["delay_ns"].append(_pause(at_s, after, self._usual_s))
         columns["recorded_api_ns"].append(_optional_ns(request.api_time))
         columns["recorded_ttft_ns"].append(_optional_ns(request.ttft))
+        self.estimated += any(call.lasted_s is None for call in after)
         self._models.append(request.model)
         self._sessions.append(session.id)
         self._places.append(key)
         self._after.append([(call.row,) for call in after])
-        self._unknown.append(_rest(request, agent))
+        facts = session if session.requests and request is session.requests[0] else None
+        self._unknown.append(_rest(request, agent, facts))
         return _Call(row, at_s, request.api_time)
 
     def _hashes(self, calls: list[Request], count: int) -> None:
@@ -190,18 +199,26 @@ _INTEGERS = (
 )
 
 
-def _pause(request: Request, at_s: float, after: list[_Call], *, joins: bool) -> int:
+def _usual_s(session: Session) -> float | None:
+    """Seconds that a call of this session takes: the median of those that were recorded."""
+    calls = [call for request in session.requests for call in (request, *request.requests)]
+    known = [call.api_time for call in calls if call.api_time is not None]
+    return median(known) if known else None
+
+
+def _pause(at_s: float, after: list[_Call], usual_s: float | None) -> int:
     """Nanoseconds between the last end before a call and the call; NONE if it is not known.
 
-    ``think_time`` says the same to the second, but where a turn waits for sub-agents it contains
-    their run.
+    ``think_time`` is no help where an end was not recorded: it then counts from the last end that
+    was, and where a turn waits for sub-agents it contains their run.
     """
     if not after:
         return NONE
-    ends = [call.at_s + call.lasted_s for call in after if call.lasted_s is not None]
-    if len(ends) == len(after):
-        return _ns(max(at_s - max(ends), 0.0))
-    return NONE if joins else _optional_ns(request.think_time)
+    lasted = [usual_s if call.lasted_s is None else call.lasted_s for call in after]
+    if any(seconds is None for seconds in lasted):
+        return NONE
+    ends = [call.at_s + (seconds or 0.0) for call, seconds in zip(after, lasted, strict=True)]
+    return _ns(max(at_s - max(ends), 0.0))
 
 
 def _ns(seconds: float) -> int:
@@ -213,9 +230,13 @@ def _optional_ns(seconds: float | None) -> int:
     return NONE if seconds is None else _ns(seconds)
 
 
-def _rest(request: Request, agent: Request | None) -> bytes:
-    """What has no column, as the file has it."""
+def _rest(request: Request, agent: Request | None, session: Session | None) -> bytes:
+    """What has no column, as the file has it; the first call keeps facts about its session."""
     rest: dict[str, Any] = {"type": request.type}
+    if session is not None:
+        for key in ("tool_tokens", "system_tokens"):
+            if (value := getattr(session, key)) is not UNSET:
+                rest[key] = value
     for key in ("think_time", "stop"):
         if (value := getattr(request, key)) is not None:
             rest[key] = value

@@ -36,6 +36,8 @@ def first_sessions(trace: Trace, count: int) -> Trace:
     """
     if count < 1:
         raise TraceError(f"--sessions {count}: give 1 or more")
+    if trace.session is None:
+        raise TraceError("--sessions: the trace names no sessions; use --requests")
     _, first, inverse = np.unique(session_codes(trace), return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))

@@ -9,6 +9,7 @@ import numpy as np
 from ...configs.errors import TraceError
 from ..columns import NONE, IntColumn
 from ..generate.draw import Draw
+from ..meta import NO_TIMES, OWN_CLOCKS
 from ..record import MAX_NS, Trace
 from ..stats.quantum import TOLERANCE
 
@@ -19,12 +20,13 @@ def time_scaled(trace: Trace, factor: float) -> Trace:
     Raises:
         TraceError: ``factor`` is not positive, or times grow too large.
     """
-    if not factor > 0:
+    if not 0 < factor < float("inf"):
         raise TraceError(f"--time-scale {factor:g}: must be positive; 0.5 plays twice as fast")
     delays = trace.delay_ns
     if delays is not None:
         delays = np.where(delays == NONE, NONE, _times(delays, factor))
-    return replace(trace, arrival_ns=_stretched(trace.arrival_ns, factor), delay_ns=delays)
+    scaled = replace(trace, arrival_ns=_stretched(trace.arrival_ns, factor), delay_ns=delays)
+    return scaled.with_meta(time_quantum_ms=trace.meta.time_quantum_ms * factor)
 
 
 def with_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
@@ -41,15 +43,16 @@ def with_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
     Raises:
         TraceError: The rate is not positive.
     """
-    if not rate_per_s > 0:
+    if not 0 < rate_per_s < float("inf"):
         raise TraceError(f"--rate {rate_per_s:g}: must be a positive number of requests per second")
     if trace.span_ns:
-        now = len(trace) / (trace.span_ns / 1e9)
+        now = (len(trace) - 1) / (trace.span_ns / 1e9)
         return replace(trace, arrival_ns=_stretched(trace.arrival_ns, now / rate_per_s))
     gaps = Draw(seed).stream("rate").exponential(len(trace)) / rate_per_s
     arrivals = np.cumsum(np.rint(gaps * 1e9).astype(np.int64))
     note = f"no arrival times: drawn as a Poisson process of {rate_per_s:g} requests/s, seed {seed}"
-    return replace(trace, arrival_ns=arrivals).with_meta(notes=(*trace.meta.notes, note))
+    drawn = replace(trace, arrival_ns=arrivals)
+    return drawn.with_meta(notes=(*_without(trace, NO_TIMES), note))
 
 
 def with_session_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
@@ -60,8 +63,10 @@ def with_session_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
     Raises:
         TraceError: The rate is not positive.
     """
-    if not rate_per_s > 0:
+    if not 0 < rate_per_s < float("inf"):
         raise TraceError(f"--session-rate {rate_per_s:g}: must be a positive number per second")
+    if trace.session is None:
+        raise TraceError("--session-rate: the trace names no sessions; use --rate")
     codes = session_codes(trace)
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
@@ -69,7 +74,8 @@ def with_session_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
     starts = np.zeros(len(first), dtype=np.int64)
     starts[order] = np.cumsum(np.rint(gaps * 1e9).astype(np.int64))
     own = trace.arrival_ns - trace.arrival_ns[first][inverse]
-    return replace(trace, arrival_ns=own + starts[inverse]).in_order()
+    moved = replace(trace, arrival_ns=own + starts[inverse]).in_order()
+    return moved.with_meta(notes=_without(trace, OWN_CLOCKS))
 
 
 def from_zero(trace: Trace) -> Trace:
@@ -106,21 +112,45 @@ def spread(trace: Trace, quantum_ns: int, seed: int = 0) -> Trace:
     place = Draw(seed).stream("spread").uniform(len(trace))
     order = np.lexsort((place, bucket))
     arrivals = bucket * quantum_ns + np.floor(place[order] * quantum_ns).astype(np.int64)
-    return replace(trace, arrival_ns=arrivals)
+    return replace(trace, arrival_ns=arrivals).with_meta(time_quantum_ms=0.0)
 
 
 def gaps_capped(trace: Trace, gap_ns: int) -> Trace:
     """Cut pauses: between arrivals, and between an answer and the next turn.
+
+    Sessions are cut one by one, and so are the times between their starts; what different sessions
+    do in between fills no gap. A request without a session is one.
 
     Raises:
         TraceError: The longest pause is not positive.
     """
     if gap_ns <= 0:
         raise TraceError("--max-gap: must be a positive number of seconds")
-    arrivals = trace.arrival_ns.copy()
-    arrivals[1:] = arrivals[:1] + np.cumsum(np.minimum(np.diff(trace.arrival_ns), gap_ns))
+    codes = session_codes(trace)
+    order = np.argsort(codes, kind="stable")
+    times = trace.arrival_ns[order]
+    heads = np.diff(codes[order], prepend=-1) != 0
+    own = np.where(heads, 0, np.minimum(np.diff(times, prepend=0), gap_ns))
+    since = np.cumsum(own)
+    since -= since[heads][np.cumsum(heads) - 1]
+    arrivals = np.empty_like(times)
+    arrivals[order] = since + _capped(times[heads], gap_ns)[np.cumsum(heads) - 1]
     delays = None if trace.delay_ns is None else np.minimum(trace.delay_ns, gap_ns)
-    return replace(trace, arrival_ns=arrivals, delay_ns=delays)
+    return replace(trace, arrival_ns=arrivals, delay_ns=delays).in_order()
+
+
+def _capped(starts: IntColumn, gap_ns: int) -> IntColumn:
+    """Times in any order, with the gaps between them, one after the other, cut."""
+    order = np.argsort(starts, kind="stable")
+    gaps = np.minimum(np.diff(starts[order], prepend=starts[order][:1]), gap_ns)
+    capped = np.empty_like(starts)
+    capped[order] = starts[order][:1] + np.cumsum(gaps)
+    return capped
+
+
+def _without(trace: Trace, note: str) -> tuple[str, ...]:
+    """Notes of a trace without one that is no longer true."""
+    return tuple(other for other in trace.meta.notes if other != note)
 
 
 def _stretched(arrivals: IntColumn, factor: float) -> IntColumn:

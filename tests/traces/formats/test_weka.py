@@ -76,10 +76,23 @@ def test_a_turn_comes_after_the_turn_before_it_and_the_pause_between_them(tmp_pa
     assert trace.arrival_ns.tolist() == [0, 19_000_000_000]
 
 
-def test_where_the_end_was_not_recorded_the_think_time_is_the_pause(tmp_path: Path) -> None:
-    trace = read(tmp_path, session(call(0, 640, None), call(19, 700, think_time=16.0)))
+def test_a_duration_that_was_not_recorded_is_taken_to_be_the_usual_one(tmp_path: Path) -> None:
+    # Its think time counts from the last end that was recorded: here from 2 s on.
+    calls = (call(0, 640), call(20, 700, None), call(30, 700, 4.0, think_time=28.0))
 
-    assert pauses_s(trace) == [NONE, 16.0]
+    trace = read(tmp_path, session(*calls))
+
+    assert pauses_s(trace) == [NONE, 18.0, 7.0]
+    assert any("1 pauses are estimates" in note for note in trace.meta.notes)
+
+
+def test_no_pause_of_the_real_half_is_longer_than_the_time_since_the_call_before() -> None:
+    trace = read_trace(real(HEAD))
+    assert trace.after is not None
+    assert trace.delay_ns is not None
+    latest = np.array([trace.arrival_ns[before(trace, i) or [i]].max() for i in range(len(trace))])
+
+    assert np.all(trace.delay_ns <= trace.arrival_ns - latest)
 
 
 def test_an_unknown_pause_stays_unknown(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces import Trace
 from jenga_sim.traces.transform.times import (
     gaps_capped,
+    session_codes,
     spread,
     time_scaled,
     with_rate,
@@ -39,7 +40,7 @@ def test_a_scale_of_a_half_plays_arrivals_and_pauses_twice_as_fast() -> None:
 def test_another_rate_leaves_pauses_alone() -> None:
     trace = three(0, 2, 10, after=[[], [0], [1]], delay_ns=[-1, S, 2 * S])
 
-    fast = with_rate(trace, 3.0)
+    fast = with_rate(trace, 2.0)
 
     assert (fast.arrival_ns / S).tolist() == [0, 0.2, 1]
     assert fast.delay_ns is not None
@@ -50,7 +51,7 @@ def test_another_rate_leaves_pauses_alone() -> None:
 def test_the_rate_is_the_one_that_was_asked_for(trace: Trace, rate: float) -> None:
     changed = with_rate(trace, rate)
     if trace.span_ns > 1000:
-        assert len(changed) / (changed.span_ns / S) == pytest.approx(rate, rel=1e-3)
+        assert (len(changed) - 1) / (changed.span_ns / S) == pytest.approx(rate, rel=1e-3)
     assert np.all(np.diff(changed.arrival_ns) >= 0)
 
 
@@ -120,10 +121,33 @@ def test_spreading_moves_nobody_out_of_his_quantum(trace: Trace, quantum_ns: int
 def test_no_gap_and_no_pause_is_longer_than_the_cap(trace: Trace, gap_ns: int) -> None:
     changed = gaps_capped(trace, gap_ns)
 
-    assert np.all(np.diff(changed.arrival_ns) == np.minimum(np.diff(trace.arrival_ns), gap_ns))
+    before, after = session_times(trace), session_times(changed)
+    starts = sorted(times[0] for times in before)
+    capped = sorted(times[0] for times in after)
+    assert np.diff(capped).tolist() == np.minimum(np.diff(starts), gap_ns).tolist()
+    assert sorted(np.minimum(np.diff(times), gap_ns).tolist() for times in before) == sorted(
+        np.diff(times).tolist() for times in after
+    )
     if trace.delay_ns is not None:
         assert changed.delay_ns is not None
-        assert np.all(changed.delay_ns == np.minimum(trace.delay_ns, gap_ns))
+        assert sorted(changed.delay_ns) == sorted(np.minimum(trace.delay_ns, gap_ns))
+
+
+def session_times(trace: Trace) -> list[list[int]]:
+    codes = session_codes(trace)
+    return [trace.arrival_ns[codes == code].tolist() for code in np.unique(codes)]
+
+
+def test_gaps_inside_a_session_are_capped_whatever_others_do() -> None:
+    seconds = [0, 1, 2, 3, 4, 5, 100]
+    names = ["a", None, None, None, None, "a", "a"]
+    trace = three(*seconds, session_ids=names)
+
+    changed = gaps_capped(trace, 3 * S)
+
+    assert changed.session is not None
+    own = changed.arrival_ns[changed.session.codes == 0] / S
+    assert own.tolist() == [0, 3, 6]
 
 
 @given(traces())

@@ -10,6 +10,7 @@ from ..policies.presets import Policy
 from ..policies.retention import Retention, parse_retention
 from ..traces import Trace
 from ..traces.inspection import sharing_of
+from ..traces.stats import PrefixFigures
 
 OFF = Retention(enabled=False)
 NO_IDS = (
@@ -88,11 +89,13 @@ def hash_warnings(trace: Trace, groups: Sequence[PageGroup], unit: int) -> list[
             "prefix caching is off: the trace's hash_ids are not used, and an engine that caches "
             "computes less"
         ]
-    warnings: list[str] = []
+    sharing = sharing_of(trace)
+    assert sharing is not None
+    warnings = _odd_ids(trace, sharing.conflicts)
     block = trace.block_size
     sparse = any(group.kind not in ("full", "chunked_local") for group in groups)
     if unit < block and sparse:
-        warnings.append(_too_fine(trace, unit))
+        warnings.append(_too_fine(sharing, block, unit))
     if block % unit and unit % block:
         warnings.append(
             f"blocks of {unit} tokens do not divide the trace's hash blocks of {block}: a shared "
@@ -101,18 +104,31 @@ def hash_warnings(trace: Trace, groups: Sequence[PageGroup], unit: int) -> list[
     return warnings
 
 
-def _too_fine(trace: Trace, unit: int) -> str:
+def _odd_ids(trace: Trace, conflicts: int) -> list[str]:
+    """Ids that do not name prefixes, and prompts without any."""
+    warnings: list[str] = []
+    if conflicts:
+        warnings.append(
+            f"the trace's hash ids name contents, not prefixes ({conflicts} of them follow "
+            "different ids): prompts that share blocks after different beginnings hit them here"
+        )
+    without = int(trace.lacks_hashes.sum())
+    if without:
+        warnings.append(f"{without} of {len(trace)} requests have no hash_ids: they share nothing")
+    return warnings
+
+
+def _too_fine(sharing: PrefixFigures, block: int, unit: int) -> str:
     """How much hangs on ends of prompts, which ids know to a block of the trace only.
 
     Windows and states are kept where a prompt ends. That is inside a block whose id no other prompt
     has, although a prompt that goes on from there shares its tokens.
     """
-    sharing = sharing_of(trace)
-    ideal = sharing.token_hit if sharing else 0.0
-    chain = 1.0 if sharing is None or sharing.chain_share is None else sharing.chain_share
+    ideal = sharing.token_hit
+    chain = 1.0 if sharing.chain_share is None else sharing.chain_share
     return (
-        f"pages of {unit} tokens are finer than the trace's hash ids ({trace.block_size} tokens), "
+        f"pages of {unit} tokens are finer than the trace's hash ids ({block} tokens), "
         f"and windows and states are kept where prompts end: {ideal * chain:.1%} of the prompt "
         f"tokens (of an ideal hit of {ideal:.1%}) continue an earlier prompt whose end is known to "
-        f"{trace.block_size} tokens only, so hits are underestimated by up to that"
+        f"{block} tokens only, so hits are underestimated by up to that"
     )

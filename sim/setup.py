@@ -20,6 +20,7 @@ from ..policies.page_advice import large_page_warning
 from ..policies.presets import Policy, get_policy
 from ..policies.retention import Retention
 from ..traces import Trace, read_trace
+from ..traces.meta import OWN_CLOCKS
 from ..traces.transform.outputs import with_outputs
 from ..traces.transform.sessions import chained
 from .caching import chosen_retention, hash_warnings, vllm_caches
@@ -101,7 +102,7 @@ def prepare(
         dependencies=dependencies,
         warnings=(
             *cache_warnings,
-            *_trace_warnings(loaded, model),
+            *_trace_warnings(loaded, model, replay),
             *_replay_warnings(replay, dependencies),
             *hash_warnings(loaded, groups, hash_unit),
             *_policy_warnings(model, policy, resolved, groups, carving, retention.enabled),
@@ -154,8 +155,9 @@ def scheduler_config(engine: ResolvedEngine, scheduler: str = "v1") -> Scheduler
     )
 
 
-def _trace_warnings(trace: Trace, model: ModelSpec) -> list[str]:
-    warnings = list(trace.meta.notes)
+def _trace_warnings(trace: Trace, model: ModelSpec, replay: ReplayConfig) -> list[str]:
+    clocks_matter = replay.mode != "closed"
+    warnings = [note for note in trace.meta.notes if clocks_matter or note != OWN_CLOCKS]
     if trace.cross_tokens.any() and not model.has_cross:
         warnings.append(
             f"{model.name} has no cross attention: cross_tokens of the trace are ignored"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..traces.inspection import Inspection
 
+_LEAST_TICKS = 10
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 BLUE, RED, GREY = "#1f4e79", "#c0392b", "#7f8c8d"
 
@@ -40,17 +41,22 @@ def draw_trace(inspection: "Inspection", path: Path) -> None:
 def _arrivals(axes: "Axes", inspection: "Inspection") -> None:
     axes.set_title("Arrivals", fontsize=10)
     timeline = inspection.timeline
-    counts = timeline.counts
+    counts, width_ns = timeline.counts, timeline.width_ns
+    tick_ms = inspection.arrivals.quantum_ms or 0.0
+    while width_ns < _LEAST_TICKS * tick_ms * 1e6 and len(counts) > 4:
+        # Few ticks of a coarse clock per bin would beat with the bins.
+        counts = np.append(counts, np.zeros(len(counts) % 2, np.int64)).reshape(-1, 2).sum(axis=1)
+        width_ns *= 2
     if len(counts) < 2:
         return _nothing(axes, "all requests arrive at once")
-    width_s = timeline.width_ns / 1e9
+    width_s = width_ns / 1e9
     # The last bin is cut short by the end of the trace, and would look like a drop.
     whole = counts[:-1] / width_s
     span_s = len(whole) * width_s
     unit, size = next((pair for pair in _UNITS if span_s >= 3 * pair[1]), ("s", 1))
     axes.stairs(whole, np.arange(len(counts)) * width_s / size, color=BLUE, fill=True, alpha=0.8)
     axes.set_xlabel(f"time since the first arrival, {unit}")
-    axes.set_ylabel(f"requests/s, per {width_s:g} s")
+    axes.set_ylabel(f"requests per second, in bins of {width_s:g} s")
     axes.margins(x=0)
     axes.set_ylim(bottom=0)
 

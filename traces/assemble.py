@@ -50,6 +50,11 @@ class Assembler:
             zero_ns = self._zero_ns if zero_ns is None else zero_ns
             yield part if zero_ns is None else _earlier(part, zero_ns)
 
+    @property
+    def links(self) -> bool:
+        """Whether a row so far comes after a named request."""
+        return bool(self._after_names)
+
     def whole(self, batches: Iterable[Rows]) -> Trace:
         """Return all good rows as one trace, in order of time; see ``parts``.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from ..configs.errors import TraceError
 from .columns import NONE, IntColumn
 from .meta import Meta
 from .read import Reading
@@ -41,6 +42,7 @@ class Inspection:
         correlation: Of input and output lengths (Pearson); None if one of them does not vary.
         no_output: Requests without an output.
         untimed: Requests without an arrival of their own.
+        without_hashes: Requests of a block or more without hash ids; they share nothing.
         prompts: What prompts share, and sessions; empty where a trace says nothing of them.
         timeline: Arrivals over time.
         tables: Ascending values of a column and how often each occurs.
@@ -53,6 +55,7 @@ class Inspection:
     correlation: float | None
     no_output: int
     untimed: int
+    without_hashes: int
     prompts: PromptFigures
     timeline: Timeline
     tables: dict[str, tuple[IntColumn, IntColumn]]
@@ -80,6 +83,7 @@ class Inspection:
                 for name, figures in self.lengths.items()
             },
             "length_correlation": self.correlation,
+            "without_hashes": self.without_hashes,
             "ideal_token_hit": None if prompts.prefixes is None else prompts.prefixes.token_hit,
             "prefixes": prefixes,
             "lru": None if prompts.lru is None else asdict(prompts.lru),
@@ -114,18 +118,21 @@ def inspect_file(
     """
     if shaping.changes_nothing:
         reading = open_again()
-        counts = _streamed(reading.parts(), progress)
+        counts = _streamed(reading, progress)
         if counts is not None:
+            if not counts.requests:
+                raise TraceError(f"{reading.source.path}: has no requests")
             return counts.result(reading.meta, PromptFigures(None, None, None), streamed=True)
     return inspect_trace(shaping.apply(open_again().whole()), progress)
 
 
-def _streamed(parts: Iterable[Trace], progress: Progress | None) -> _Counts | None:
+def _streamed(reading: Reading, progress: Progress | None) -> _Counts | None:
     """Count part by part; None if what is between requests matters, or their order."""
     counts = _Counts()
     latest = 0
-    for part in parts:
+    for part in reading.parts():
         linked = part.has_hashes or part.session is not None or part.after is not None
+        linked = linked or reading.links
         arrivals = part.arrival_ns
         if linked or part.untimed is not None or not len(part):
             return None
@@ -155,7 +162,7 @@ class _Counts:
         self._lengths = {name: ValueCounts() for name in (*_COLUMNS, "images", "image_tokens")}
         self._correlation = Correlation()
         self._timeline = Timeline()
-        self._no_output = self._untimed = self.requests = 0
+        self._no_output = self._untimed = self._without_hashes = self.requests = 0
 
     def add(self, part: Trace) -> None:
         """Count some requests, later than all before."""
@@ -165,6 +172,7 @@ class _Counts:
         self._correlation.add(part.input_tokens, part.output_tokens)
         self._no_output += int((part.output_tokens == 0).sum())
         self._untimed += 0 if part.untimed is None else int(part.untimed.sum())
+        self._without_hashes += int(part.lacks_hashes.sum())
         for name, column in _COLUMNS.items():
             values = getattr(part, column)
             if values is not None:
@@ -187,6 +195,7 @@ class _Counts:
             correlation=self._correlation.result(),
             no_output=self._no_output,
             untimed=self._untimed,
+            without_hashes=self._without_hashes,
             prompts=prompts,
             timeline=self._timeline,
             tables={name: self._lengths[name].table() for name in ("input", "output")},

@@ -50,7 +50,7 @@ class JengaLines:
         pieces = (
             heads(part, _untimed(part)),
             _hashes(part),
-            _own_names(part.request_ids, first),
+            _own_names(part.request_ids, first, told=part.after is not None),
             *(_labels(part, column, key) for column, key in _WORDS.items()),
             *(_counts(part, column, key) for column, key in _COUNTS.items()),
             self._after(part),
@@ -147,11 +147,18 @@ def _hashes(part: Trace) -> Texts | None:
     return texts
 
 
-def _own_names(names: Sequence[str], first: int) -> Texts | None:
-    if _are_lines(names, first):
+def _own_names(names: Sequence[str], first: int, *, told: bool) -> Texts | None:
+    """Names that are not the number of the line; all if others are said to come after them.
+
+    So a line can be taken out of a file without changing whom the others wait for.
+    """
+    if _are_lines(names, first) and not told:
         return None
     pairs = enumerate(names, first)
-    return ["" if name == str(at) else f', "request_id": {json.dumps(name)}' for at, name in pairs]
+    return [
+        "" if name == str(at) and not told else f', "request_id": {json.dumps(name)}'
+        for at, name in pairs
+    ]
 
 
 def _labels(part: Trace, column: str, key: str) -> Texts | None:

@@ -99,6 +99,11 @@ class Reading:
         return self._assembler.parts(self.format.rows(self.source, self._problems))
 
     @property
+    def links(self) -> bool:
+        """Whether a request that was read so far comes after another."""
+        return self._assembler.links
+
+    @property
     def meta(self) -> Meta:
         """Facts about the trace, as far as it was read."""
         return self._finished(self._before)
@@ -123,8 +128,12 @@ def split_format(path: PathLike) -> tuple[str | None, Path]:
     """Return the format that ``FORMAT:path`` names, if it does and there is no such file."""
     text = os.fspath(path)
     name, colon, rest = text.partition(":")
-    if colon and rest and name in FORMATS and not os.path.exists(text):
+    if not (colon and rest) or os.path.exists(text):
+        return None, Path(text)
+    if name in FORMATS:
         return name, Path(rest)
+    if os.path.exists(rest):
+        raise TraceError(f"{text}: {shown(name)} is no format; known are {', '.join(FORMATS)}")
     return None, Path(text)
 
 
@@ -151,19 +160,29 @@ def find_format(source: Source, name: str | None = None) -> Format:
             f"{source.path}:1: {'has only blank lines' if head.text else 'is empty'}; a trace has "
             "one request per line"
         )
-    best = max(FORMATS.values(), key=lambda format: format.fit(head))
-    if best.fit(head):
+    best = _best(head)
+    if best is not None:
         return best
     if head.json_keys & set(REQUIRED):
         # Most likely ours with a bad first line: its reader says what is wrong with it.
         return canonical.FORMAT
-    problem = text_problem(1, head.text.split(b"\n", 1)[0])
+    # A table may have lines of another system; what is wrong with it is its columns.
+    problem = text_problem(1, head.text.split(b"\n", 1)[0].rstrip(b"\r"))
     raise TraceError(f"{source.path}:1: {problem}" if problem else _unknown(source.path, head))
+
+
+def _best(head: Head) -> Format | None:
+    best = max(FORMATS.values(), key=lambda format: format.fit(head))
+    return best if best.fit(head) else None
 
 
 def _format_of_folder(source: Source) -> Format:
     for found in FORMATS.values():
         if found.folder and source.files(found.folder):
+            return found
+    for path in source.files("*.json*"):
+        found = _best(Head(Source(path).head()))
+        if found is not None and found.reads_folders:
             return found
     patterns = ", ".join(f"{f.folder} ({f.name})" for f in FORMATS.values() if f.folder)
     raise TraceError(

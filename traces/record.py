@@ -130,6 +130,11 @@ class Trace:
         return bool(len(self.hash_runs.values))
 
     @property
+    def lacks_hashes(self) -> npt.NDArray[np.bool_]:
+        """Which requests have no hash ids, though their prompts fill a block."""
+        return (self.hash_runs.counts == 0) & (self.input_tokens >= self.block_size)
+
+    @property
     def span_ns(self) -> int:
         """Time from the first to the last arrival in nanoseconds (0 for an empty trace)."""
         return int(self.arrival_ns[-1] - self.arrival_ns[0]) if len(self) else 0

@@ -231,3 +231,115 @@ def test_copies_multiply_the_load(jenga: Jenga, azure: Path) -> None:
 
     assert figures["requests"] == 9
     assert np.isclose(figures["rate_per_s"], 8 / figures["span_s"])
+
+
+def test_what_a_spread_gives_is_what_inspect_promised(jenga: Jenga) -> None:
+    path = real("mooncake/conversation_trace.jsonl")
+
+    promised = inspected(jenga, path)["cv_spread"]
+
+    for quantum in ("auto", "3000"):
+        spread = inspected(jenga, path, "--spread-quantum", quantum)["cv"]
+        assert spread == pytest.approx(promised, abs=0.03)
+
+
+def test_copies_of_a_coarse_clock_keep_its_ticks(jenga: Jenga) -> None:
+    path = real("mooncake/conversation_trace.jsonl")
+
+    one, three = inspected(jenga, path), inspected(jenga, path, "--copies", 3)
+
+    assert three["quantum_ms"] == one["quantum_ms"] == 3000
+    assert three["ideal_token_hit"] == one["ideal_token_hit"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--rate", "inf"), "--rate inf: must be a positive number"),
+        (("--session-rate", "1"), "the trace names no sessions; use --rate"),
+        (("--requests", "0"), "--requests 0: give 1 or more"),
+        (("--rate", "1", "--session-rate", "1"), "--rate, --session-rate: give one of them"),
+    ],
+)
+def test_a_shape_that_means_nothing_is_refused(
+    jenga: Jenga, azure: Path, options: tuple[str, ...], text: str
+) -> None:
+    done = jenga("trace", "inspect", azure, *options)
+
+    assert done.returncode == 3
+    assert text in done.stderr
+
+
+def test_a_misspelt_column_is_not_taken_for_a_wrong_line_end(jenga: Jenga, tmp_path: Path) -> None:
+    path = tmp_path / "code.csv"
+    path.write_bytes(AZURE.replace("ContextTokens", "ContexTokens").replace("\n", "\r\n").encode())
+
+    done = jenga("trace", "inspect", path)
+
+    assert "is of no known format (its columns: contextokens, " in done.stderr
+
+
+def test_an_unknown_format_in_front_of_a_file_is_named(jenga: Jenga, azure: Path) -> None:
+    done = jenga("trace", "inspect", f"foo:{azure}")
+
+    assert done.returncode == 3
+    assert "foo is no format; known are mooncake, " in done.stderr
+
+
+def test_who_comes_after_nobody_known_is_an_error_of_inspect_too(
+    jenga: Jenga, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"timestamp": 0, "input_length": 5, "output_length": 1, "after": ["zz"]}\n')
+
+    done = jenga("trace", "inspect", path)
+
+    assert done.returncode == 3
+    assert "'zz'" in done.stderr
+
+
+def test_prompts_without_ids_among_others_are_counted(jenga: Jenga, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"timestamp": 0, "input_length": 600, "output_length": 1, "hash_ids": [1, 2]}\n'
+        '{"timestamp": 1, "input_length": 600, "output_length": 1}\n'
+    )
+
+    assert inspected(jenga, path)["without_hashes"] == 1
+    assert "1 requests have no hash ids" in jenga("trace", "inspect", path).stdout
+    done = jenga("run", path, "--model", "llama-3.1-8b", "--policy", "vllm")
+    assert "note: 1 of 2 requests have no hash_ids: they share nothing" in done.stderr
+
+
+def test_ids_that_name_contents_are_named_by_a_run(jenga: Jenga, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"timestamp": 0, "input_length": 1024, "output_length": 1, "hash_ids": [1, 2]}\n'
+        '{"timestamp": 1, "input_length": 1024, "output_length": 1, "hash_ids": [3, 2]}\n'
+    )
+
+    done = jenga("run", path, "--model", "llama-3.1-8b", "--policy", "vllm")
+
+    assert "hash ids name contents, not prefixes (1 of them follow different ids)" in done.stderr
+
+
+def test_a_generated_rate_that_is_missed_is_said(jenga: Jenga, tmp_path: Path) -> None:
+    out = tmp_path / "agents.jsonl.gz"
+    arguments = ("trace", "generate", out, "--workload", "agent", "--requests", "300")
+
+    assert "requests/s instead of 2: sessions start" in jenga(*arguments, "--rate", "2").stderr
+    assert jenga(*arguments, "--rate", "2", "--quiet").stderr == ""
+
+
+def test_where_nothing_tells_sessions_apart_none_is_inferred(jenga: Jenga, tmp_path: Path) -> None:
+    out = tmp_path / "docs.jsonl"
+    jenga("trace", "generate", out, "--workload", "doc-qa", "--requests", "64")
+
+    figures = inspected(jenga, out)
+
+    assert figures["prefixes"]["block_hit"] > 0.5
+    assert figures["prefixes"]["chain_share"] == 0
+
+
+def test_a_folder_of_spans_is_recognised(jenga: Jenga) -> None:
+    assert inspected(jenga, real("opentelemetry"))["format"] == "otel"

@@ -32,9 +32,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     turn = {"t": 0.0, "type": "n", "in": 640, "out": 9, "hash_runs": [1, 10], "api_time": 2.0}
     session = {"block_size": 64, "hash_id_scope": "local", "requests": [turn, turn | {"t": 9.0}]}
     rows = [
-        {"timestamp": 30_000 * i, "input_length": 600 + i, "output_length": 5, "hash_ids": [0, i + 1]}
+        {"timestamp": 30_000 * i, "input_length": 600, "output_length": 5, "hash_ids": [0, i + 1]}
         for i in range(40)
-    ]  # fmt: skip
+    ]
     (tmp_path / "sessions").mkdir()
     for number in range(3):
         text = json.dumps({"id": f"s{number}", **session})

@@ -26,6 +26,7 @@ class Format:
         json_keys: Keys that a JSON object of the format has at its top level.
         csv_columns: Columns of its header line, in small letters.
         folder: Pattern of the files that a folder of the format has; empty if it is no folder.
+        reads_folders: Whether a folder of such files is read, too.
         matches: Any other test that a head must pass.
         meta: Facts that hold for all files of the format.
     """
@@ -36,6 +37,7 @@ class Format:
     json_keys: frozenset[str] = frozenset()
     csv_columns: frozenset[str] = frozenset()
     folder: str = ""
+    reads_folders: bool = False
     matches: Callable[[Head], bool] | None = None
     meta: Meta = PLAIN
 

@@ -88,6 +88,7 @@ def rows(source: Source, problems: Problems) -> Iterator[Rows]:
 
 FORMAT = Format(
     name="lmcache",
+    reads_folders=True,
     summary="Texts of agents' calls (lmcache-agent-trace): a JSONL file, or a folder of them",
     rows=rows,
     json_keys=frozenset(("timestamp", "input", "output", "session_id")),

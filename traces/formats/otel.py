@@ -60,6 +60,7 @@ _META = Meta(block_size=BLOCK_SIZE, hash_tail="floor")
 
 FORMAT = Format(
     name="otel",
+    reads_folders=True,
     summary="OpenTelemetry GenAI spans of agents, {trace_id, spans: [...]}: a file or a folder",
     rows=rows,
     json_keys=frozenset(("spans",)),
@@ -68,6 +69,7 @@ FORMAT = Format(
 
 OTLP_FORMAT = Format(
     name="otlp",
+    reads_folders=True,
     summary="OpenTelemetry GenAI spans in OTLP JSON (resourceSpans): a file or a folder",
     rows=rows,
     json_keys=frozenset(("resourceSpans",)),

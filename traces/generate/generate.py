@@ -44,13 +44,19 @@ def parse_arrivals(text: str, rate_per_s: float | None = None) -> Arrivals:
 
     Args:
         text: The words; the rate is 1 per second if they do not say.
-        rate_per_s: The rate, whatever the words say.
+        rate_per_s: The rate, if the words do not say.
 
     Raises:
-        TraceError: The name or a key is unknown, or a value is out of range.
+        TraceError: The name or a key is unknown, a value is out of range, or there are two rates.
     """
     found = parse(text, ARRIVALS, "arrivals")
-    return found if rate_per_s is None else with_rate(found, rate_per_s)
+    if rate_per_s is None:
+        return found
+    if isinstance(found, AtOnce):
+        raise TraceError("--rate: at-once has none; name arrivals that do, such as poisson")
+    if "rate=" in text:
+        raise TraceError(f"--rate: arrivals {text} have a rate already; give one of them")
+    return with_rate(found, rate_per_s)
 
 
 def generate(

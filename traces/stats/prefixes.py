@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..columns import NONE
 from ..columns import IntColumn as IntArray
 from .blocks import Prompts
 from .counts import Distribution
@@ -119,7 +120,8 @@ def _sharing(
         shared = shared_blocks(prompts, reuse)
         previous = previous_turns(prompts, reuse, shared)
         sessions = Sessions(session_codes(previous), previous, inferred=True)
-        chain = hits - int(np.minimum(reuse.hit_blocks, shared).sum())
+        own = reuse.hit_blocks - np.minimum(reuse.hit_blocks, shared)
+        chain = int(own[previous != NONE].sum())
     prefixes = PrefixFigures(
         references=prompts.references,
         unique=prompts.unique,

@@ -10,14 +10,16 @@ import numpy as np
 from ...configs.errors import TraceError
 from ..assemble import joined
 from ..columns import IntColumn, Labels, Numbered, Ragged
-from ..record import Trace
+from ..record import NS_PER_MS, Trace
 from ..runs import dense_starts
+from .times import seen_quantum_ms
 
 
 def copies(trace: Trace, count: int) -> Trace:
     """Return ``count`` times the load: the same requests, with prefixes and sessions of their own.
 
-    Copy k arrives k/count of a mean gap later, so that copies do not come in step.
+    Copy k arrives k/count of a mean gap later, so that copies do not come in step; by whole ticks
+    where arrivals are in coarse quanta.
 
     Raises:
         TraceError: ``count`` is below 1.
@@ -25,10 +27,9 @@ def copies(trace: Trace, count: int) -> Trace:
     if count < 1:
         raise TraceError(f"--copies {count}: give 1 or more")
     gap_ns = trace.span_ns / max(len(trace), 1)
-    parts = [
-        replace(trace, arrival_ns=trace.arrival_ns + round(gap_ns * k / count))
-        for k in range(count)
-    ]
+    tick_ns = round((seen_quantum_ms(trace.arrival_ns) or 0.0) * NS_PER_MS) or 1
+    later = [round(gap_ns * k / count) // tick_ns * tick_ns for k in range(count)]
+    parts = [replace(trace, arrival_ns=trace.arrival_ns + shift) for shift in later]
     return _together(parts, [f"copy{k}" for k in range(count)])
 
 

@@ -6,10 +6,16 @@ from dataclasses import dataclass, replace
 
 from ...configs.errors import TraceError
 from ..record import NS_PER_MS, Trace
-from ..stats.arrivals import ArrivalCounts
 from .combine import copies
 from .cuts import window
-from .times import gaps_capped, spread, time_scaled, with_rate, with_session_rate
+from .times import (
+    gaps_capped,
+    seen_quantum_ms,
+    spread,
+    time_scaled,
+    with_rate,
+    with_session_rate,
+)
 
 NS_PER_S = 10**9
 
@@ -58,6 +64,8 @@ class Shaping:
         """
         trace = cut(trace, start_s=self.start_s, duration_s=self.duration_s)
         if self.requests is not None:
+            if self.requests < 1:
+                raise TraceError(f"--requests {self.requests}: give 1 or more")
             trace = trace.head(self.requests)
         if self.prefix_model is not None:
             from ..prefix_model import apply_prefix_model
@@ -73,6 +81,8 @@ class Shaping:
             trace = gaps_capped(trace, _ns(self.max_gap_s, "--max-gap"))
         if self.time_scale is not None:
             trace = time_scaled(trace, self.time_scale)
+        if self.rate_per_s is not None and self.session_rate_per_s is not None:
+            raise TraceError("--rate, --session-rate: give one of them")
         if self.rate_per_s is not None:
             trace = with_rate(trace, self.rate_per_s, self.seed)
         if self.session_rate_per_s is not None:
@@ -80,20 +90,17 @@ class Shaping:
         return trace
 
     def _quantum_ns(self, trace: Trace) -> int:
-        quantum_ms = self.spread_quantum_ms or trace.meta.time_quantum_ms or _seen_quantum_ms(trace)
+        quantum_ms = (
+            self.spread_quantum_ms
+            or trace.meta.time_quantum_ms
+            or seen_quantum_ms(trace.arrival_ns)
+        )
         if not quantum_ms:
             raise TraceError(
                 "--spread-quantum auto: arrivals of this trace are in no coarse quanta; "
                 "give milliseconds to spread them all the same"
             )
         return round(quantum_ms * NS_PER_MS)
-
-
-def _seen_quantum_ms(trace: Trace) -> float | None:
-    """The tick of the clock that the arrivals themselves show, if they share timestamps."""
-    counts = ArrivalCounts()
-    counts.add(trace.arrival_ns)
-    return counts.result().quantum_ms
 
 
 def cut(trace: Trace, *, start_s: float = 0.0, duration_s: float | None = None) -> Trace:

@@ -11,6 +11,7 @@ from ..columns import NONE, IntColumn
 from ..generate.draw import Draw
 from ..meta import NO_TIMES, OWN_CLOCKS
 from ..record import MAX_NS, Trace
+from ..stats import ArrivalCounts
 from ..stats.quantum import TOLERANCE
 
 
@@ -113,6 +114,13 @@ def spread(trace: Trace, quantum_ns: int, seed: int = 0) -> Trace:
     order = np.lexsort((place, bucket))
     arrivals = bucket * quantum_ns + np.floor(place[order] * quantum_ns).astype(np.int64)
     return replace(trace, arrival_ns=arrivals).with_meta(time_quantum_ms=0.0)
+
+
+def seen_quantum_ms(arrival_ns: IntColumn) -> float | None:
+    """Return the tick of the clock that arrivals themselves show, if they share timestamps."""
+    counts = ArrivalCounts()
+    counts.add(arrival_ns)
+    return counts.result().quantum_ms
 
 
 def gaps_capped(trace: Trace, gap_ns: int) -> Trace:

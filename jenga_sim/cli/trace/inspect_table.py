@@ -104,6 +104,13 @@ def _sharing(figures: "Inspection", prefixes: "PrefixFigures") -> list[tuple[str
             f"{prefixes.widest_fork:,} ways",
         ),
     ]
+    if figures.without_hashes:
+        rows.append(
+            (
+                "without ids",
+                f"{figures.without_hashes:,} requests have no hash ids: they hit nothing",
+            )
+        )
     if prefixes.chain_share is not None:
         inferred = " (inferred)" if prefixes.chain_inferred else ""
         rows.append(

@@ -14,6 +14,7 @@ from .output import to_option, write
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--same-ids", is_flag=True, help="Equal hash ids in two traces are equal blocks.")
 @click.option("--from-zero", is_flag=True, help="Let every trace start at time 0.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing on standard error.")
 @to_option
 @reading_options
 def command(
@@ -22,6 +23,7 @@ def command(
     same_ids: bool,
     from_zero: bool,
     to: str,
+    quiet: bool,
     **given: Any,
 ) -> None:
     """Write the requests of all TRACES, each at its own times, to OUTPUT (.jsonl or .jsonl.gz).
@@ -35,7 +37,8 @@ def command(
     sort = bool(given["sort"])
     parts = [open_trace(path, dict(given)).whole() for path in traces]
     for part in parts:
-        echo_notes(part.meta, sort=sort)
+        if not quiet:
+            echo_notes(part.meta, sort=sort)
     if from_zero:
         parts = [started_at_zero(part) for part in parts]
-    write(merged(parts, same_ids=same_ids), output, to, sources=traces)
+    write(merged(parts, same_ids=same_ids), output, to, sources=traces, quiet=quiet)

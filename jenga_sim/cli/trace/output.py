@@ -22,7 +22,12 @@ def to_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def write(
-    trace: "Trace | Iterable[Trace]", output: Path, to: str, sources: tuple[Path, ...] = ()
+    trace: "Trace | Iterable[Trace]",
+    output: Path,
+    to: str,
+    sources: tuple[Path, ...] = (),
+    *,
+    quiet: bool = False,
 ) -> None:
     """Write a trace and its sidecar, and say so on standard error."""
     from ...configs.errors import ConfigError
@@ -31,6 +36,8 @@ def write(
     if any(output.exists() and source.exists() and output.samefile(source) for source in sources):
         raise ConfigError(f"{output}: is what is read; write to another file")
     written = write_trace(trace, output, to="mooncake" if to == "mooncake" else "jenga")
+    if quiet:
+        return
     for note in written.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}: {written.requests:,} requests, {written.bytes:,} bytes", err=True)

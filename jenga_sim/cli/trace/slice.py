@@ -16,6 +16,7 @@ from .output import to_option, write
 @click.option("--duration", type=float, help="Keep so many seconds after that.")
 @click.option("--sessions", type=int, help="Keep the first so many sessions of that, whole.")
 @click.option("--requests", type=int, help="Keep the first so many requests of that.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing on standard error.")
 @to_option
 @reading_options
 def command(
@@ -26,6 +27,7 @@ def command(
     sessions: int | None,
     requests: int | None,
     to: str,
+    quiet: bool,
     **given: Any,
 ) -> None:
     """Write a part of TRACE to OUTPUT (.jsonl or .jsonl.gz).
@@ -44,5 +46,6 @@ def command(
         part = first_sessions(part, sessions)
     if requests is not None:
         part = part.head(requests)
-    echo_notes(part.meta, sort=sort)
-    write(part, output, to, sources=(trace,))
+    if not quiet:
+        echo_notes(part.meta, sort=sort)
+    write(part, output, to, sources=(trace,), quiet=quiet)

@@ -96,7 +96,7 @@ def test_no_pause_of_the_real_half_is_longer_than_the_time_since_the_call_before
 
 
 def test_an_unknown_pause_stays_unknown(tmp_path: Path) -> None:
-    assert pauses_s(read(tmp_path, session(call(0, 640, None), call(19, 700)))) == [NONE, NONE]
+    assert pauses_s(read(tmp_path, session(call(0, 640, None), call(19, 700, None)))) == [NONE] * 2
 
 
 def test_sub_agents_start_their_duration_before_their_entry_and_are_waited_for(

@@ -192,7 +192,13 @@ def test_words_give_arrivals() -> None:
     assert parse_arrivals("on-off:on=10,off=50") == OnOff(1.0, 10.0, 50.0)
     assert parse_arrivals("diurnal:peak=2,period=86400") == Diurnal(1.0, 2.0, 86_400.0)
     assert parse_arrivals("clients:n=50,zipf=1.1,cv=2", 9.0) == Clients(9.0, 50, 1.1, 2.0)
-    assert parse_arrivals("at-once", 9.0) == AtOnce()
+    assert parse_arrivals("at-once") == AtOnce()
+
+
+@pytest.mark.parametrize("text", ["at-once", "poisson:rate=3"])
+def test_a_rate_that_would_do_nothing_is_refused(text: str) -> None:
+    with pytest.raises(TraceError, match="--rate: "):
+        parse_arrivals(text, 9.0)
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def test_parts_can_be_written_one_by_one(name: str, tmp_path: Path) -> None:
 
 
 DIGESTS = {
-    "agent": "a7f23273f181be0e",
-    "chat": "53820e387d6d8234",
+    "agent": "88d0d7934f95b4a5",
+    "chat": "9c3a383b943a3bc2",
     "doc-qa": "50814708cf5ad6f2",
     "lengths": "31a63ee354f97ed4",
     "mmlu-pro": "d4cf1f6cc1e870dd",

@@ -165,6 +165,8 @@ def command(
     from .progress import Progress
     from .report import print_result
 
+    if replay == "closed" and (given["rate"] or given["session_rate"]):
+        raise click.UsageError("in closed loop the load is --concurrency: leave the rate out")
     if sample == (trace is not None):
         raise click.UsageError("give either TRACE or --sample")
     notes = _default_notes(model, gpu, policy)

@@ -226,6 +226,22 @@ def test_closed_loop_needs_its_number(jenga: Jenga, azure: Path) -> None:
     assert "give 1 or more" in done.stderr
 
 
+def test_a_rate_means_nothing_in_closed_loop(jenga: Jenga, azure: Path) -> None:
+    done = jenga("run", azure, "--replay", "closed", "--concurrency", "2", "--rate", "3")
+
+    assert done.returncode == 2
+    assert "in closed loop the load is --concurrency" in done.stderr
+
+
+def test_sessions_with_clocks_of_their_own_have_a_rate_of_sessions(jenga: Jenga) -> None:
+    path = real("weka-claude-code/sessions")
+
+    done = jenga("trace", "inspect", path, "--rate", "1")
+    assert done.returncode == 3
+    assert "sessions have clocks of their own here; use --session-rate" in done.stderr
+    assert "its own clock" not in jenga("trace", "inspect", path, "--session-rate", "1").stderr
+
+
 def test_copies_multiply_the_load(jenga: Jenga, azure: Path) -> None:
     figures = inspected(jenga, azure, "--copies", 3)
 

@@ -42,10 +42,12 @@ def with_rate(trace: Trace, rate_per_s: float, seed: int = 0) -> Trace:
         seed: Of the drawn arrivals.
 
     Raises:
-        TraceError: The rate is not positive.
+        TraceError: The rate is not positive, or sessions were recorded one by one.
     """
     if not 0 < rate_per_s < float("inf"):
         raise TraceError(f"--rate {rate_per_s:g}: must be a positive number of requests per second")
+    if OWN_CLOCKS in trace.meta.notes:
+        raise TraceError("--rate: sessions have clocks of their own here; use --session-rate")
     if trace.span_ns:
         now = (len(trace) - 1) / (trace.span_ns / 1e9)
         return replace(trace, arrival_ns=_stretched(trace.arrival_ns, now / rate_per_s))

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..configs.errors import TraceError
 from .columns import NONE, IntColumn, Labels, Numbered
-from .record import IMAGE_COLUMNS, NS_PER_MS, Trace
+from .limits import NS_PER_MS
+from .record import IMAGE_COLUMNS, Trace
 from .rows import BoolColumn
 from .runs import block_counts, expand
 from .schema import Line, fields_of

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..configs.errors import TraceError
 from .columns import NONE, IntColumn, Ragged, offsets_of
-from .record import MAX_NS, Trace
+from .limits import MAX_NS
+from .record import Trace
 from .text import shown
 
 

@@ -14,9 +14,10 @@ from .assemble import Assembler
 from .catalogue import FORMATS, MAPPED
 from .formats import canonical
 from .formats.format import Format, Head
+from .limits import check_block_size
 from .meta import Meta, Sidecar, read_sidecar, with_sidecar
 from .problems import OnBadLine, Problems
-from .record import Trace, check_block_size
+from .record import Trace
 from .schema import REQUIRED
 from .source import Source, text_problem
 from .text import shown

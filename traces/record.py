@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -12,25 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..configs.errors import TraceError
-from .columns import NONE, IntColumn, Labels, Numbered, Ragged, offsets_of, take_names
+from .columns import NONE, IntColumn, Labels, Ragged, offsets_of, take_names
+from .given import IntValues, integers, predecessors, runs_of_ids, unique_names
+from .limits import MAX_NS, MAX_TOKENS
 from .meta import DEFAULT_BLOCK_SIZE, PLAIN, Meta
-from .runs import encode_runs, expand
-
-IntValues = Sequence[int] | npt.NDArray[np.integer]
-
-MAX_TOKENS = 2**40
-"""Largest accepted token count of one request; sums over many requests still fit int64."""
-
-MAX_TIMESTAMP_MS = 2**43
-"""Largest accepted arrival in milliseconds (year 2248 of Unix time); fits int64 nanoseconds."""
-
-MAX_HASH_ID = 2**63 - 1
-"""Largest hash id that an int64 column holds."""
-
-NS_PER_MS = 1_000_000
-
-MAX_NS = MAX_TIMESTAMP_MS * NS_PER_MS
-"""The same in nanoseconds."""
+from .runs import expand
 
 IMAGE_COLUMNS = ("name", "tokens", "width", "height", "pos")
 """Columns of ``Trace.images``: position in ``image_names``, then integers, ``NONE`` if unknown."""
@@ -236,28 +221,28 @@ class Trace:
         """
         count = len(arrival_ns)
         zeros = np.zeros(count, dtype=np.int64)
-        arrivals = _column("arrival_ns", arrival_ns, count, 0, MAX_NS)
-        inputs = _column("input_tokens", input_tokens, count, 1)
+        arrivals = integers("arrival_ns", arrival_ns, count, 0, MAX_NS)
+        inputs = integers("input_tokens", input_tokens, count, 1)
         late = np.flatnonzero(np.diff(arrivals) < 0)
         if late.size:
             raise TraceError(f"arrival_ns: entry {late[0] + 1} is earlier than the one before it")
         return cls(
             arrival_ns=arrivals,
             input_tokens=inputs,
-            output_tokens=_column("output_tokens", output_tokens, count, 0),
+            output_tokens=integers("output_tokens", output_tokens, count, 0),
             cross_tokens=zeros
             if cross_tokens is None
-            else _column("cross_tokens", cross_tokens, count),
+            else integers("cross_tokens", cross_tokens, count),
             priority=zeros
             if priority is None
-            else _column("priority", priority, count, -MAX_TOKENS),
-            request_ids=_names(request_ids, count),
-            hash_runs=_hash_runs(hash_ids, inputs, block_size),
+            else integers("priority", priority, count, -MAX_TOKENS),
+            request_ids=unique_names(request_ids, count),
+            hash_runs=runs_of_ids(hash_ids, inputs, block_size),
             session=None if session_ids is None else Labels.of(session_ids),
-            after=None if after is None else _after(after, count),
+            after=None if after is None else predecessors(after, count),
             delay_ns=None
             if delay_ns is None
-            else _column("delay_ns", delay_ns, count, NONE, MAX_NS),
+            else integers("delay_ns", delay_ns, count, NONE, MAX_NS),
             meta=Meta(name=name, block_size=block_size),
         )
 
@@ -270,84 +255,3 @@ def _moved(after: Ragged, index: IntColumn, count: int) -> Ragged:
     kept = new != NONE
     totals = offsets_of(kept.astype(np.int64))
     return Ragged(totals[after.offsets], new[kept][:, None])
-
-
-def block_counts(input_tokens: int, block_size: int) -> tuple[int, int]:
-    """Return how many hash ids a prompt may have: full blocks only, or a partly filled last one.
-
-    Args:
-        input_tokens: Prompt length in tokens.
-        block_size: Tokens per block.
-    """
-    return input_tokens // block_size, -(-input_tokens // block_size)
-
-
-def check_block_size(block_size: int) -> None:
-    """Refuse a trace block size that no block can have.
-
-    Raises:
-        TraceError: ``block_size`` is smaller than 1 or larger than ``MAX_TOKENS``.
-    """
-    if not 1 <= block_size <= MAX_TOKENS:
-        raise TraceError(
-            f"--trace-block-size {block_size}: a block holds at least 1 token and at most "
-            f"{MAX_TOKENS}"
-        )
-
-
-def _column(
-    name: str, values: IntValues, count: int, least: int = 0, most: int = MAX_TOKENS
-) -> IntColumn:
-    try:
-        column = np.array(values)
-    except ValueError:
-        raise TraceError(f"{name}: must be one flat sequence of integers") from None
-    if column.shape != (count,):
-        raise TraceError(f"{name}: has shape {column.shape}, arrival_ns has {count} entries")
-    if count == 0:
-        return np.zeros(0, dtype=np.int64)
-    if column.dtype.kind not in "iu":
-        raise TraceError(f"{name}: must hold integers that fit int64, holds {column.dtype}")
-    wrong = np.flatnonzero((column < least) | (column > most))
-    if wrong.size:
-        first = wrong[0]
-        raise TraceError(f"{name}: entry {first} is {column[first]}, not from {least} to {most}")
-    return column.astype(np.int64)
-
-
-def _names(request_ids: Sequence[str] | None, count: int) -> Sequence[str]:
-    if request_ids is None:
-        return Numbered(np.arange(count, dtype=np.int64))
-    names = tuple(request_ids)
-    if len(names) != count:
-        raise TraceError(f"request_ids: has {len(names)} entries, arrival_ns has {count}")
-    if len(set(names)) != count:
-        raise TraceError("request_ids: must be unique")
-    return names
-
-
-def _after(after: Sequence[Sequence[int]], count: int) -> Ragged:
-    if len(after) != count:
-        raise TraceError(f"after: has {len(after)} entries, arrival_ns has {count}")
-    column = Ragged.of([[(position,) for position in rows] for rows in after], 1)
-    if np.any((column.values < 0) | (column.values >= count)):
-        raise TraceError(f"after: must name requests from 0 to {count - 1}")
-    return column
-
-
-def _hash_runs(
-    hash_ids: Sequence[Sequence[int]] | None, inputs: IntColumn, block_size: int
-) -> Ragged:
-    check_block_size(block_size)
-    count = len(inputs)
-    if hash_ids is None:
-        return Ragged.empty(count, 2)
-    if len(hash_ids) != count:
-        raise TraceError(f"hash_ids: has {len(hash_ids)} entries, arrival_ns has {count}")
-    for index, (ids, tokens) in enumerate(zip(hash_ids, inputs.tolist(), strict=True)):
-        if len(ids) and len(ids) not in block_counts(tokens, block_size):
-            full, touched = block_counts(tokens, block_size)
-            raise TraceError(f"hash_ids: entry {index} has {len(ids)} ids, not {touched} or {full}")
-    flat = list(chain.from_iterable(hash_ids))
-    offsets = offsets_of([len(ids) for ids in hash_ids])
-    return encode_runs(offsets, _column("hash_ids", flat, len(flat), 0, MAX_HASH_ID))

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .columns import NONE, IntColumn, Labels, Ragged
+from .limits import MAX_HASH_ID, MAX_NS, MAX_TOKENS
 from .problems import Problems
-from .record import MAX_HASH_ID, MAX_NS, MAX_TOKENS
 from .runs import block_counts
 
 Column = IntColumn | Labels | Ragged

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from .record import MAX_HASH_ID, MAX_TIMESTAMP_MS, MAX_TOKENS
+from .limits import MAX_HASH_ID, MAX_TIMESTAMP_MS, MAX_TOKENS
 from .text import shown
 
 _Milliseconds = (

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta as Rule
 
+from ..limits import MAX_NS
 from ..problems import Problems
-from ..record import MAX_NS
 from ..rows import Column, Rows
 from ..source import Source, line_blocks
 from .format import Format

@@ -18,9 +18,9 @@ import numpy as np
 from ...configs.errors import ConfigError, TraceError
 from ...configs.strict import StrictFile
 from ..columns import NONE, Labels
+from ..limits import MAX_NS, MAX_TOKENS
 from ..meta import Meta
 from ..problems import Problems
-from ..record import MAX_NS, MAX_TOKENS
 from ..rows import BoolColumn, Column, Rows
 from ..source import Source
 from .blis_columns import FloatColumn, columns_of, counts, labels

@@ -9,8 +9,9 @@ import numpy as np
 from msgspec import UNSET
 
 from ..columns import NONE, IntColumn, Labels, Ragged, offsets_of
+from ..limits import NS_PER_MS
 from ..problems import Problems
-from ..record import IMAGE_COLUMNS, NS_PER_MS
+from ..record import IMAGE_COLUMNS
 from ..rows import Column, Rows
 from ..runs import encode_runs
 from ..schema import DECODE_ERRORS, Line, decode_line, decode_lines, explain, unknown_fields

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..columns import NONE, IntColumn, Labels
-from ..record import MAX_TOKENS
+from ..limits import MAX_TOKENS
 from ..rows import LIMITS, BoolColumn, Column
 from .moments import MOMENT_BYTES, MOMENT_RULE, moments_ns, spans_ns
 

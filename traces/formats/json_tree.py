@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta as Rule
 
 from ...configs.errors import TraceError
+from ..limits import MAX_NS, MAX_TOKENS
 from ..problems import Problems
-from ..record import MAX_NS, MAX_TOKENS
 from ..schema import DECODE_ERRORS, explain_syntax
 from ..source import read_bytes
 from ..text import shown

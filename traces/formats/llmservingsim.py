@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import Meta as Rule
 
 from ..columns import NONE, IntColumn, Labels, Ragged, offsets_of
+from ..limits import MAX_NS, MAX_TOKENS
 from ..meta import Meta
 from ..problems import Problems
-from ..record import MAX_NS, MAX_TOKENS
 from ..rows import Column, Rows
 from ..runs import encode_runs
 from ..source import Source

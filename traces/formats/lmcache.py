@@ -14,9 +14,9 @@ import numpy as np
 from msgspec import Meta as Rule
 
 from ..columns import Ragged
+from ..limits import MAX_NS
 from ..meta import Meta
 from ..problems import Problems
-from ..record import MAX_NS
 from ..rows import Rows
 from ..source import Source, line_blocks
 from .format import Format

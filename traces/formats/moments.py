@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..columns import IntColumn
-from ..record import MAX_NS
+from ..limits import MAX_NS
 from ..rows import BoolColumn
 
 Texts = npt.NDArray[np.bytes_]

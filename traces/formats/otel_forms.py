@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ..record import MAX_NS
+from ..limits import MAX_NS
 from ..text import shown
 from .json_tree import BadValueError, converted, decoded
 from .otel_spans import Attributes, Span

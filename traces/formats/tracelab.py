@@ -16,9 +16,9 @@ import numpy as np
 from msgspec import Meta as Rule
 
 from ..columns import NONE, IntColumn, Labels, Ragged, offsets_of
+from ..limits import MAX_TOKENS
 from ..meta import Meta
 from ..problems import Problems
-from ..record import MAX_TOKENS
 from ..rows import BoolColumn, Rows
 from ..source import Source
 from .format import Format

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from ...configs.errors import TraceError
+from ..limits import MAX_NS
 from ..problems import Problems
-from ..record import MAX_NS
 from ..rows import Rows
 from ..source import Source
 from .format import Format

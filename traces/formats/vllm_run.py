@@ -14,8 +14,8 @@ import numpy as np
 from msgspec import Meta as Rule
 
 from ..columns import NONE, IntColumn
+from ..limits import MAX_TIMESTAMP_MS, MAX_TOKENS
 from ..problems import Problems
-from ..record import MAX_TIMESTAMP_MS, MAX_TOKENS
 from ..rows import Rows
 from ..source import Source
 from .format import Format

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from msgspec import Meta as Rule
 
 from ..columns import NONE, Labels, Ragged, offsets_of
-from ..record import MAX_HASH_ID, MAX_TIMESTAMP_MS, MAX_TOKENS
+from ..limits import MAX_HASH_ID, MAX_TIMESTAMP_MS, MAX_TOKENS
 from ..rows import Rows
 from ..runs import encode_runs
 

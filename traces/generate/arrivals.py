@@ -14,7 +14,7 @@ import numpy as np
 
 from ...configs.errors import TraceError
 from ..columns import IntColumn
-from ..record import MAX_NS
+from ..limits import MAX_NS
 from ..words import check, number
 from .draw import Draw
 from .elementary import FloatColumn

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...configs.errors import TraceError
 from ..columns import IntColumn
-from ..record import MAX_NS
+from ..limits import MAX_NS
 from ..words import check, number
 from .arrivals import CHUNK, LEAST_RATE, MOST_RATE, TOO_LATE, renewals, summed
 from .draw import Draw

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..columns import NONE, IntColumn
-from ..record import NS_PER_MS, Trace
+from ..limits import NS_PER_MS
+from ..record import Trace
 from ..sample import sample_path
 from ..write import Written, write_trace
 from .arrivals import Poisson

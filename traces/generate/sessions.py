@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..columns import NONE, IntColumn, Labels, Ragged, offsets_of
-from ..record import MAX_NS
+from ..limits import MAX_NS
 from .arrivals import TOO_LATE
 from .segments import previous, running, within
 from .workload import UNNAMED

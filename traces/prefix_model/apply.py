@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from ...configs.errors import TraceError
 from ..generate.draw import Draw
-from ..record import Trace, check_block_size
+from ..limits import check_block_size
+from ..record import Trace
 from ..text import shown
 from ..words import parse
 from .hit import WantedHit

@@ -10,7 +10,8 @@ import numpy as np
 from ...configs.errors import TraceError
 from ..assemble import joined
 from ..columns import IntColumn, Labels, Numbered, Ragged
-from ..record import NS_PER_MS, Trace
+from ..limits import NS_PER_MS
+from ..record import Trace
 from ..runs import dense_starts
 from .times import seen_quantum_ms
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...configs.errors import TraceError
-from ..record import NS_PER_MS, Trace
+from ..limits import NS_PER_MS
+from ..record import Trace
 from .combine import copies
 from .cuts import window
 from .times import (

@@ -9,8 +9,9 @@ import numpy as np
 from ...configs.errors import TraceError
 from ..columns import NONE, IntColumn
 from ..generate.draw import Draw
+from ..limits import MAX_NS
 from ..meta import NO_TIMES, OWN_CLOCKS
-from ..record import MAX_NS, Trace
+from ..record import Trace
 from ..stats import ArrivalCounts
 from ..stats.quantum import TOLERANCE
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces import Trace, read_trace
 from jenga_sim.traces.formats import csv_lines
-from jenga_sim.traces.record import MAX_TOKENS
+from jenga_sim.traces.limits import MAX_TOKENS
 from tests.traces.formats.attempts import attempt
 
 HEADER = "arrived_at,num_prefill_tokens,num_decode_tokens,label"

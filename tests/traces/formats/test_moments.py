@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.traces.formats.moments import MOMENT_BYTES, moments_ns, spans_ns
-from jenga_sim.traces.record import MAX_NS
+from jenga_sim.traces.limits import MAX_NS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces import Trace, read_trace
-from jenga_sim.traces.record import MAX_NS
+from jenga_sim.traces.limits import MAX_NS
 from tests.traces.formats.damage import damaged_bytes, damaged_json, read_or_refuse
 
 

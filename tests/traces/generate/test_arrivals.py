@@ -28,7 +28,7 @@ from jenga_sim.traces.generate.clients import Clients
 from jenga_sim.traces.generate.draw import Draw
 from jenga_sim.traces.generate.gaps import GammaGaps, WeibullGaps, weibull_shape
 from jenga_sim.traces.generate.generate import parse_arrivals
-from jenga_sim.traces.record import MAX_NS
+from jenga_sim.traces.limits import MAX_NS
 from tests.traces.generate.claims import SIGMAS, assert_mean
 
 COUNT = 200_000

@@ -111,15 +111,17 @@ def _quantiles(axes: "Axes", inspection: "Inspection") -> None:
         if times is None:
             continue
         drawn = True
-        seconds = np.maximum([times.p10, times.p50, times.p90, times.p99], 1e-3)
-        axes.plot(seconds, shares, "o-", color=color, label=name)
+        seconds = np.array([times.p10, times.p50, times.p90, times.p99])
+        # What comes back within one tick of the clock has no place on a logarithmic axis.
+        seen = seconds > 0
+        axes.plot(seconds[seen], np.array(shares)[seen], "o-", color=color, label=name)
     if not drawn:
         return _nothing(axes, "no block and no session comes back")
     axes.set_xscale("log")
     axes.set_xlabel("s (p10, p50, p90, p99)")
     axes.set_ylabel("share up to")
     axes.set_ylim(0, 1.02)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left")
     axes.grid(alpha=0.3)
 
 

@@ -69,7 +69,7 @@ class Agent:
     output_tokens: float = number(217.0, least=1.0)
     output_p90_tokens: float = number(878.0)
     think_s: float = number(10.0, least=0.001)
-    # Pauses from the end of an answer, as our reader has them: p50 9.8 p90 117 *. The recorded think
+    # Pauses from the end of an answer, as our reader has them: p50 9.8 p90 117 *. Recorded think
     # times have a p90 of 165, as they run on over answers whose durations were not recorded.
     think_p90_s: float = number(117.0)
     # 0.8 % of the turns have a context that shrank by a fifth or more, to 43 % in the median *;

@@ -52,6 +52,19 @@ def test_what_hangs_on_ends_of_prompts_is_said_where_windows_need_it(tmp_path: P
     assert words not in warnings_of(path, model="llama-3.1-8b")
 
 
+def test_only_what_continues_a_prompt_hangs_on_its_end(tmp_path: Path) -> None:
+    # Twelve prompts share their first block only, and part there: no end of a prompt is hit.
+    lines = (
+        f'{{"timestamp": {9000 * i}, "input_length": 1024, "output_length": 5, '
+        f'"hash_ids": [0, {i + 1}]}}'
+        for i in range(12)
+    )
+
+    assert "0.0% of the prompt tokens (of an ideal hit of 45.8%)" in warnings_of(
+        written(tmp_path, *lines), model="gemma-3-27b"
+    )
+
+
 def test_requests_without_a_time_need_those_before_them(tmp_path: Path) -> None:
     path = written(
         tmp_path,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,12 +103,26 @@ def test_sessions_are_cut_whole() -> None:
 
 
 def test_who_came_after_a_request_that_was_cut_waits_no_longer() -> None:
-    trace = Trace.from_columns([0, S, 2 * S], [1, 2, 3], [1] * 3, after=[[], [0], [0, 1]])
+    trace = Trace.from_columns(
+        [0, S, 2 * S], [1, 2, 3], [1] * 3, after=[[], [0], [0, 1]], delay_ns=[-1, 5, 7]
+    )
 
     cut = window(trace, S)
 
     assert cut.after is not None
     assert [cut.after.rows(i)[:, 0].tolist() for i in range(2)] == [[], [0]]
+    assert cut.delay_ns is not None
+    assert cut.delay_ns.tolist() == [-1, 7]
+
+
+def test_pauses_are_counted_from_recorded_ends_and_are_never_negative() -> None:
+    trace = Trace.from_columns([0, 4, 6], [1] * 3, [1] * 3, session_ids=["x", "x", "x"])
+    trace = replace(trace, recorded_e2e_ns=np.array([3, 9, -1], dtype=np.int64))
+
+    linked = chained(trace)
+
+    assert linked.delay_ns is not None
+    assert linked.delay_ns.tolist() == [-1, 1, 0]
 
 
 def test_requests_without_output_are_decided_about_and_counted() -> None:

@@ -243,7 +243,7 @@ def test_the_real_half_has_its_sessions_and_its_sub_agents() -> None:
     assert sum(len(before(trace, i)) > 1 for i in range(len(trace))) > 20
 
 
-def test_every_sub_agent_starts_when_the_turn_before_it_has_ended() -> None:
+def test_sub_agents_start_when_the_turn_before_them_has_ended() -> None:
     # Trap: the entry of a sub-agent has the time of its end.
     path = real(HEAD)
     gaps: list[float] = []
@@ -256,9 +256,10 @@ def test_every_sub_agent_starts_when_the_turn_before_it_has_ended() -> None:
                     gaps.append(start - turn["t"] - turn["api_time"])
                 elif entry["type"] != "subagent":
                     turn = entry
-    assert len(gaps) >= 50
-    assert np.median(gaps) < 2
-    assert min(gaps) > -2
+    # Two of one session were started a day and a half after its last turn.
+    assert len(gaps) == 59
+    assert sum(gap < 1.1 for gap in gaps) == 57
+    assert min(gaps) > 0
 
 
 def test_files_and_run_coded_lines_are_the_same_requests() -> None:

@@ -1,8 +1,13 @@
-"""The request table: one column per fact, one row ("slot") per request of the trace."""
+"""The request table: one row per fact, one column ("slot") per request of the trace."""
 
 from array import array
 from collections.abc import Iterable
 from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
 
 
 class Status(IntEnum):
@@ -18,13 +23,63 @@ class Status(IntEnum):
 NEVER = -1
 """A moment that did not come (a rejected request's first token), or not yet."""
 
+FACTS = (
+    "prompt",
+    "max_tokens",
+    "unread",
+    "cross",
+    "priority",
+    "arrival_ns",
+    "status",
+    "output",
+    "computed",
+    "in_flight",
+    "stale",
+    "placeholders",
+    "chunk",
+    "junction",
+    "hit",
+    "preemptions",
+    "recomputed",
+    "lost",
+    "scheduled_ns",
+    "first_token_ns",
+    "last_token_ns",
+    "seat",
+)
+"""Rows of ``Requests.table``; compiled functions know them by number."""
+(
+    PROMPT,
+    MAX_TOKENS,
+    UNREAD,
+    CROSS,
+    PRIORITY,
+    ARRIVAL_NS,
+    STATUS,
+    OUTPUT,
+    COMPUTED,
+    IN_FLIGHT,
+    STALE,
+    PLACEHOLDERS,
+    CHUNK,
+    JUNCTION,
+    HIT,
+    PREEMPTIONS,
+    RECOMPUTED,
+    LOST,
+    SCHEDULED_NS,
+    FIRST_TOKEN_NS,
+    LAST_TOKEN_NS,
+    SEAT,
+) = range(len(FACTS))
+PENDING, WAITING, RUNNING, FINISHED, REJECTED = (int(status) for status in Status)
 
-def _zeros(count: int, fill: int = 0) -> "array[int]":
-    return array("q", [fill]) * count
+Column = memoryview
+"""One fact of all requests: integers, read and written one by one as fast as a list's."""
 
 
 class Requests:
-    """Columns of integers. Plain arrays: fast one by one from Python, viewable by numpy at once."""
+    """Facts of all requests: an array for compiled code, and a view of each of its rows."""
 
     def __init__(
         self,
@@ -41,44 +96,63 @@ class Requests:
         A request whose ``max_tokens`` is 0 ends with its prompt: an engine then generates one
         token, which nobody reads.
         """
-        self.prompt = array("q", prompt_tokens)
-        wanted = array("q", max_tokens)
-        self.max_tokens = array("q", (max(tokens, 1) for tokens in wanted))
-        self.unread = array("q", (int(tokens == 0) for tokens in wanted))
+        prompt, wanted = _column(prompt_tokens), _column(max_tokens)
+        self.table: IntArray = np.zeros((len(FACTS), len(prompt)), dtype=np.int64)
+        """Shape (facts, requests)."""
+        self.table[PROMPT] = prompt
+        self.table[MAX_TOKENS] = np.maximum(wanted, 1)
+        self.table[UNREAD] = wanted == 0
+        given = {ARRIVAL_NS: arrival_ns, CROSS: cross_tokens, PRIORITY: priority}
+        for row in (ARRIVAL_NS, HIT, SCHEDULED_NS, FIRST_TOKEN_NS, LAST_TOKEN_NS, SEAT):
+            self.table[row] = NEVER
+        for row, values in given.items():
+            if values is not None:
+                self.table[row] = _column(values)
+        view = {name: memoryview(row) for name, row in zip(FACTS, self.table, strict=True)}
+        self.prompt = view["prompt"]
+        self.max_tokens = view["max_tokens"]
+        self.unread = view["unread"]
         """1 where the one token that comes out is not counted."""
-        count = len(self.prompt)
-        self.arrival_ns = array("q", arrival_ns) if arrival_ns is not None else _zeros(count, NEVER)
-        self.cross = array("q", cross_tokens) if cross_tokens is not None else _zeros(count)
-        self.priority = array("q", priority) if priority is not None else _zeros(count)
-        self.status = _zeros(count, Status.PENDING)
-        self.output = _zeros(count)
+        self.arrival_ns = view["arrival_ns"]
+        self.cross = view["cross"]
+        self.priority = view["priority"]
+        self.status = view["status"]
+        self.output = view["output"]
         """Tokens generated so far."""
-        self.computed = _zeros(count)
+        self.computed = view["computed"]
         """Tokens whose cache is, or is about to be, valid (vLLM's ``num_computed_tokens``)."""
-        self.in_flight = _zeros(count)
+        self.in_flight = view["in_flight"]
         """Of ``computed``, tokens of steps that still run."""
-        self.stale = _zeros(count)
+        self.stale = view["stale"]
         """Tokens in flight when the request was preempted."""
-        self.placeholders = _zeros(count)
+        self.placeholders = view["placeholders"]
         """Output tokens scheduled but not yet known (async scheduling)."""
-        self.chunk = _zeros(count)
+        self.chunk = view["chunk"]
         """Tokens of the last step that served the request."""
-        self.junction = _zeros(count)
+        self.junction = view["junction"]
         """Prefix that some kind cached when another did not (vLLM's ``shared_prefix_boundary``)."""
-        self.hit = _zeros(count, NEVER)
+        self.hit = view["hit"]
         """Tokens found in the prefix cache at the first admission."""
-        self.preemptions = _zeros(count)
-        self.recomputed = _zeros(count)
+        self.preemptions = view["preemptions"]
+        self.recomputed = view["recomputed"]
         """Tokens thrown away by preemption."""
-        self.lost = _zeros(count)
+        self.lost = view["lost"]
         """Of ``recomputed``, tokens of the last preemption, until the request runs again."""
-        self.scheduled_ns = _zeros(count, NEVER)
-        self.first_token_ns = _zeros(count, NEVER)
-        self.last_token_ns = _zeros(count, NEVER)
+        self.scheduled_ns = view["scheduled_ns"]
+        self.first_token_ns = view["first_token_ns"]
+        self.last_token_ns = view["last_token_ns"]
+        # The row SEAT is the compiled engine's alone: see ``compiled.contract``.
 
     def __len__(self) -> int:
-        return len(self.prompt)
+        return self.table.shape[1]
 
     def num_tokens(self, slot: int) -> int:
         """Prompt and generated tokens."""
         return self.prompt[slot] + self.output[slot]
+
+
+def _column(values: Iterable[int]) -> IntArray:
+    """Integers of any origin as a column; raises OverflowError beyond 64 bits."""
+    if isinstance(values, np.ndarray):
+        return values.astype(np.int64)
+    return np.frombuffer(array("q", values), dtype=np.int64)

@@ -80,12 +80,12 @@ def make_replica(
 ) -> Replica:
     """Wire table, scheduler, memory, latency and recorder into an engine."""
     trace, engine = setup.trace, setup.engine
-    cross = trace.cross_tokens.tolist() if setup.model.has_cross else None
+    cross = trace.cross_tokens if setup.model.has_cross else None
     requests = Requests(
-        prompt_tokens=trace.input_tokens.tolist(),
-        max_tokens=trace.output_tokens.tolist(),
+        prompt_tokens=trace.input_tokens,
+        max_tokens=trace.output_tokens,
         cross_tokens=cross,
-        priority=trace.priority.tolist(),
+        priority=trace.priority,
     )
     config = scheduler_config(engine, setup.policy.scheduler)
     # vLLM's own cache is left as it is: recordings of vLLM show such restarts beside others.

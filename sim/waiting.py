@@ -1,10 +1,11 @@
 """Queues of waiting requests, as in vLLM 0.33 (``v1/core/sched/request_queue.py``)."""
 
 import heapq
-from array import array
 from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
+
+from .requests import Column
 
 
 class WaitingQueue(Protocol):
@@ -69,7 +70,7 @@ class FCFSQueue:
 class PriorityQueue:
     """Smallest (priority, arrival, slot) first; there is no front to go back to."""
 
-    def __init__(self, priority: "array[int]", arrival_ns: "array[int]") -> None:
+    def __init__(self, priority: Column, arrival_ns: Column) -> None:
         self._priority = priority
         self._arrival_ns = arrival_ns
         self._heap: list[tuple[int, int, int]] = []

@@ -235,7 +235,7 @@ def _policy(name: str, settings: dict[str, Any]) -> Any:
 
 
 def _compiles_first() -> bool:
-    from ..policies.caching.compiled import needs_compiling
+    from ..policies.compiled import needs_compiling
 
     return needs_compiling()
 

@@ -5,7 +5,7 @@ As in vLLM 0.33 (``allocate_slots``, and the managers of ``single_type_kv_cache_
 never needed; ``marks`` says how far it is filled.
 """
 
-from .compiled import compiled
+from ..compiled import compiled
 from .layout import (
     ALIGNED,
     BLOCK,

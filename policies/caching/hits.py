@@ -8,7 +8,7 @@ chained until nobody shortens the candidate. ``found`` receives the pages, one r
 
 import numpy as np
 
-from .compiled import compiled
+from ..compiled import allocating, compiled
 from .layout import (
     ALIGNED,
     ALIGNMENT,
@@ -165,7 +165,7 @@ def class_is_full(rules: IntArray, index: int) -> bool:
     return False
 
 
-@compiled
+@allocating
 def longest_hit(
     arrays: Arrays, keys: IntArray, limit: int, found: IntArray, lengths: IntArray
 ) -> tuple[int, int]:
@@ -200,7 +200,7 @@ def longest_hit(
     return hit, longest
 
 
-@compiled
+@allocating
 def hits_alone(arrays: Arrays, keys: IntArray, limit: int, found: IntArray) -> IntArray:
     """Longest hit of each lookup class if there were no other."""
     alone = np.zeros(arrays.settings[CLASSES], dtype=np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...configs.errors import InvariantError
 from . import layout
-from .compiled import compiled
+from ..compiled import allocating
 from .layout import ENTRY, NEXT, NONE, NULL, OWNER, PREV, REFS, SIBLING, Arrays, IntArray
 
 
@@ -46,7 +46,7 @@ def _free_pages(arrays: Arrays) -> IntArray:
     return free
 
 
-@compiled
+@allocating
 def walk(pages: IntArray) -> IntArray:
     """Pages of the free queue from the front; it ends early where the way back is another."""
     end = pages.shape[1] - 1

@@ -5,7 +5,7 @@ and are taken first, pages with a key to the back. Equal content is not merged: 
 answers.
 """
 
-from .compiled import compiled
+from ..compiled import compiled
 from .layout import (
     AFTER,
     BORN,

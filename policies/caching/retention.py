@@ -6,7 +6,7 @@ end of the prompt, a junction (where an earlier lookup found that another kind h
 every RETENTION tokens, or everything.
 """
 
-from .compiled import compiled
+from ..compiled import compiled
 from .layout import (
     ALIGNED,
     ALIGNMENT,

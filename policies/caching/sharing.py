@@ -6,7 +6,7 @@ those of the request that reads most of it; it is dead if nobody reads any.
 
 import numpy as np
 
-from .compiled import compiled
+from ..compiled import allocating
 from .layout import BLOCK, CHUNKED, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
 
 VIEW_GROUP, VIEW_KIND, VIEW_WINDOW, VIEW_CLASS = range(4)
@@ -18,7 +18,7 @@ LIVE, DEAD_PAGES = range(2)
 """What sums over requests count too often: tokens and dead pages."""
 
 
-@compiled
+@allocating
 def find_shared(
     arrays: Arrays, table: IntArray, marks: IntArray, views: IntArray, row: int
 ) -> IntArray:
@@ -42,7 +42,7 @@ def find_shared(
     return found[:, :count].copy()
 
 
-@compiled
+@allocating
 def excess(
     rules: IntArray,
     views: IntArray,

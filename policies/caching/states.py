@@ -4,7 +4,7 @@ A request holds the state that it writes and, until that one is computed, the on
 entries in between are NULL. A state inside a block that others may hit is copied before it changes.
 """
 
-from .compiled import compiled
+from ..compiled import compiled
 from .layout import (
     BLOCK,
     ENTRY,

@@ -1,0 +1,1 @@
+"""The engine compiled: the same decisions as step by step, over arrays."""

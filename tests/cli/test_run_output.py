@@ -220,6 +220,7 @@ def test_progress_is_on_standard_error_and_only_if_wanted(
     jenga: Jenga, write_trace: WriteTrace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     trace = write_trace(many_decodes())
 
@@ -239,6 +240,7 @@ def test_progress_bar_of_a_terminal_leaves_the_table_alone(
     trace = write_trace(many_decodes())
     expected = jenga("run", trace, "--no-fast", "-q").stdout
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     done = jenga("run", trace, "--no-fast")

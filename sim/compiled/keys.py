@@ -69,7 +69,6 @@ class GivenKeys(NamedTuple):
 @compiled
 def fill_given_keys(keys: GivenKeys, slot: int, unit: int, most: int, out: IntArray) -> int:
     """Body of ``fill_keys``: what was written down."""
-    del slot, unit
     count = min(most, keys.total[0])
     for index in range(count):
         out[index] = keys.row[index]

@@ -17,9 +17,7 @@ from ...policies.compiled import inner
 from ..requests import (
     COMPUTED,
     CROSS,
-    FIRST_TOKEN_NS,
     IN_FLIGHT,
-    LAST_TOKEN_NS,
     MAX_TOKENS,
     OUTPUT,
     PROMPT,
@@ -46,7 +44,7 @@ from .state import (
     SAMPLED,
     EngineArrays,
 )
-from .step import Clockwork, is_pure_decode, measure_now
+from .step import Clockwork, is_pure_decode, let_tokens_out, measure_now
 
 SAME, CHANGED, REFUSED = range(3)
 
@@ -94,7 +92,14 @@ def leap(
     if steps:
         if flying:
             engine.counts[DURATION, oldest] = settling
-        _let_tokens_out(engine, table, clockwork.recorder, first_ns)
+        let_tokens_out(
+            table,
+            clockwork.recorder,
+            engine.lists[RUNNING_LIST],
+            scalars[NUM_RUNNING],
+            first_ns,
+            scalars[NOW],
+        )
     return steps
 
 
@@ -189,18 +194,6 @@ def _run_step(engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clo
         table[IN_FLIGHT, slot] -= 1
         table[OUTPUT, slot] += 1
     return duration
-
-
-@inner
-def _let_tokens_out(engine: EngineArrays, table: IntArray, recorder: Any, first_ns: int) -> None:
-    """Note the first and the last token of everybody who ran."""
-    for place in range(engine.scalars[NUM_RUNNING]):
-        slot = engine.lists[RUNNING_LIST, place]
-        if table[FIRST_TOKEN_NS, slot] < 0:
-            table[FIRST_TOKEN_NS, slot] = first_ns
-        else:
-            record_gap(recorder, first_ns - table[LAST_TOKEN_NS, slot], 1)
-        table[LAST_TOKEN_NS, slot] = engine.scalars[NOW]
 
 
 @inner

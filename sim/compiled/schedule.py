@@ -1,10 +1,11 @@
 """Who computes how many tokens in a step: ``sim.scheduler`` for the compiled engine."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...configs.errors import InvariantError
 from ...policies.batch import NOTHING_REFUSED
-from ...policies.compiled import inner
+from ...policies.compiled import body_of, inner
+from ...policies.compiled import contract as declare
 from ..requests import (
     ARRIVAL_NS,
     COMPUTED,
@@ -45,9 +46,25 @@ from .state import (
 )
 
 
+class SchedulerV1Settings(NamedTuple):
+    """Marks a run under ``Scheduler``."""
+
+    watermark: float
+    """Share of the pool that an admission leaves, except while nothing runs."""
+
+
+@declare
+def schedule(settings: Any, engine: EngineArrays, table: IntArray, tables: Any, which: int) -> None:
+    """Decide the next step as batch ``which`` and take its pages; ``settings`` say by which rules."""
+    ...
+
+
+@body_of(schedule, SchedulerV1Settings)
 @inner
-def schedule(engine: EngineArrays, table: IntArray, tables: Any, which: int) -> None:
-    """Decide the next step as batch ``which`` and take its pages."""
+def schedule_v1(
+    settings: SchedulerV1Settings, engine: EngineArrays, table: IntArray, tables: Any, which: int
+) -> None:
+    """See Scheduler."""
     scalars = engine.scalars
     clear(engine, which)
     engine.refused[0] = NOTHING_REFUSED

@@ -49,6 +49,7 @@ from .state import (
 class Clockwork(NamedTuple):
     """What the clock, the memory and the results of a run depend on, and scratch for a step."""
 
+    scheduler: Any
     meter: Any
     latency: Any
     recorder: Any
@@ -94,7 +95,7 @@ def launch(
     scalars, counts = engine.scalars, engine.counts
     contract.tables_tick(tables, scalars[NOW], engine.owed)
     while True:
-        schedule(engine, table, tables, which)
+        schedule(clockwork.scheduler, engine, table, tables, which)
         # A request that preempted itself may start again as soon as it gave its pages back.
         if counts[NUM_SERVED, which] or not counts[NUM_PREEMPTED, which]:
             break
@@ -187,8 +188,7 @@ def settle(
     """Let a batch's tokens come out now; True if the next steps may be alike."""
     scalars, lists = engine.scalars, engine.lists
     row, now = rows_of(which), scalars[NOW]
-    for place in range(engine.counts[NUM_SAMPLED, which]):
-        _token_out(table, clockwork.recorder, lists[row + SAMPLED, place], now)
+    let_tokens_out(table, clockwork.recorder, lists[row + SAMPLED], engine.counts[NUM_SAMPLED, which], now, now)
     # Whoever has its last token is moved to the front of the row of those that got one.
     finished = receive_tokens(engine, table, tables, which)
     for place in range(finished):
@@ -199,12 +199,28 @@ def settle(
 
 
 @inner
-def _token_out(table: IntArray, recorder: Any, slot: int, now: int) -> None:
-    if table[FIRST_TOKEN_NS, slot] < 0:
-        table[FIRST_TOKEN_NS, slot] = now
-    else:
-        record_gap(recorder, now - table[LAST_TOKEN_NS, slot], 1)
-    table[LAST_TOKEN_NS, slot] = now
+def let_tokens_out(
+    table: IntArray, recorder: Any, slots: IntArray, count: int, first_ns: int, last_ns: int
+) -> None:
+    """Note that the first ``count`` of ``slots`` get tokens, from ``first_ns`` to ``last_ns``.
+
+    The gap before the first of them is recorded; most requests have the same.
+    """
+    gap = alike = 0
+    for place in range(count):
+        slot = slots[place]
+        if table[FIRST_TOKEN_NS, slot] < 0:
+            table[FIRST_TOKEN_NS, slot] = first_ns
+        else:
+            mine = first_ns - table[LAST_TOKEN_NS, slot]
+            if alike and mine != gap:
+                record_gap(recorder, gap, alike)
+                alike = 0
+            gap = mine
+            alike += 1
+        table[LAST_TOKEN_NS, slot] = last_ns
+    if alike:
+        record_gap(recorder, gap, alike)
 
 
 @inner

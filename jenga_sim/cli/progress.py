@@ -6,6 +6,7 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
+import click
 import numpy as np
 
 from ..sim.engine import Hooks, Replica
@@ -17,6 +18,9 @@ LOOK_SECONDS = 0.2
 """Between two looks at the requests, which may be a million."""
 LINE_SECONDS = 10.0
 """Between two lines where standard error is no terminal."""
+
+
+COMPILING = "note: compiling the engine for this kind of run, once: about 10 s"
 
 
 class Progress:
@@ -31,7 +35,11 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._previous: Any = None
-        self.hooks = Hooks(after_step=self._after_step, should_stop=lambda: self._interrupted)
+        self.hooks = Hooks(
+            after_step=self._after_step,
+            should_stop=lambda: self._interrupted,
+            before_compiling=self._before_compiling,
+        )
 
     def __enter__(self) -> "Progress":
         self._previous = signal.signal(signal.SIGINT, self._interrupt)
@@ -51,6 +59,10 @@ class Progress:
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
+
+    def _before_compiling(self) -> None:
+        if not self._quiet:
+            click.echo(COMPILING, err=True)
 
     def _after_step(self, replica: Replica) -> None:
         if self._quiet:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from jenga_sim.cli import progress
+from jenga_sim.policies import first_call
 
 Jenga = Callable[..., CompletedProcess[str]]
 Golden = Callable[[str, str], None]
@@ -247,6 +248,23 @@ def test_progress_bar_of_a_terminal_leaves_the_table_alone(
 
     assert "/900 requests" in done.stderr
     assert done.stdout == expected
+
+
+def test_only_the_first_run_of_its_kind_says_that_it_compiles(
+    jenga: Jenga, chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jenga_sim.sim.engine.first_call", first_call.first_call)
+    monkeypatch.setattr("numba.core.config.DISABLE_JIT", 0)
+    monkeypatch.setattr(first_call, "cache_folder", lambda: tmp_path)
+
+    def notes(*arguments: str) -> list[str]:
+        monkeypatch.setattr(first_call, "_known", set[str]())
+        done = jenga("run", chat, "--policy", "static", *arguments)
+        return [line for line in done.stderr.splitlines() if "compiling" in line]
+
+    assert notes() == ["note: compiling the engine for this kind of run, once: about 10 s"]
+    assert notes() == []
+    assert notes("--scheduling-policy", "priority", "--quiet") == []
 
 
 def test_a_run_gives_the_interrupt_key_back(jenga: Jenga, chat: Path) -> None:

@@ -36,9 +36,7 @@ class CompiledReplica(Replica):
                 self.truncated = True
                 break
             with reraising(tables, clockwork.arrivals):
-                code = int(
-                    serve(engine, self.requests.table, tables, clockwork, STEPS_AT_ONCE)
-                )
+                code = int(serve(engine, self.requests.table, tables, clockwork, STEPS_AT_ONCE))
             self._look(engine)
             yield env.timeout(self.now_ns - int(env.now))
             if self.hooks.after_step is not None:

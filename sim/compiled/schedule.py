@@ -46,23 +46,20 @@ from .state import (
 )
 
 
-class SchedulerV1Settings(NamedTuple):
+class ChunkedPrompts(NamedTuple):
     """Marks a run under ``Scheduler``."""
-
-    watermark: float
-    """Share of the pool that an admission leaves, except while nothing runs."""
 
 
 @declare
-def schedule(settings: Any, engine: EngineArrays, table: IntArray, tables: Any, which: int) -> None:
-    """Decide the next step as batch ``which`` and take its pages; ``settings`` say by which rules."""
+def schedule(rules: Any, engine: EngineArrays, table: IntArray, tables: Any, which: int) -> None:
+    """Decide the next step as batch ``which`` and take its pages."""
     ...
 
 
-@body_of(schedule, SchedulerV1Settings)
+@body_of(schedule, ChunkedPrompts)
 @inner
 def schedule_v1(
-    settings: SchedulerV1Settings, engine: EngineArrays, table: IntArray, tables: Any, which: int
+    rules: ChunkedPrompts, engine: EngineArrays, table: IntArray, tables: Any, which: int
 ) -> None:
     """See Scheduler."""
     scalars = engine.scalars

@@ -188,7 +188,9 @@ def settle(
     """Let a batch's tokens come out now; True if the next steps may be alike."""
     scalars, lists = engine.scalars, engine.lists
     row, now = rows_of(which), scalars[NOW]
-    let_tokens_out(table, clockwork.recorder, lists[row + SAMPLED], engine.counts[NUM_SAMPLED, which], now, now)
+    let_tokens_out(
+        table, clockwork.recorder, lists[row + SAMPLED], engine.counts[NUM_SAMPLED, which], now, now
+    )
     # Whoever has its last token is moved to the front of the row of those that got one.
     finished = receive_tokens(engine, table, tables, which)
     for place in range(finished):

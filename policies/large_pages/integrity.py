@@ -6,7 +6,7 @@ import numpy as np
 
 from ...configs.errors import InvariantError
 from . import layout as at
-from .layout import NOBODY, IntArray, Pool
+from .layout import IntArray, Pool
 
 
 def check(pool: Pool) -> None:

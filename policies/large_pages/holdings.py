@@ -19,7 +19,9 @@ def take(pool: Pool, holder: int, need: IntArray) -> bool:
     for group in range(len(need)):
         left = need[group]
         while left > 0:
-            page, count = pages.take(pool, group, owner, left)
+            page, count = pages.take_empty(pool, group, owner, left)
+            if not count:
+                raise InvariantError("pages were promised that are not there")
             _hold(pool, group, owner, page, count)
             left -= count
     return True

@@ -114,28 +114,46 @@ class Pool(NamedTuple):
 
 
 def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bool = False) -> Pool:
-    """A pool without null pages, for so many requests that hold pages at once.
+    """A pool of which only the null pages are taken, for so many requests that hold pages at once.
 
     ``ratios``: small pages of each group per large one. ``frugal``: see ``FrugalLCMCarving``.
     """
-    groups = np.zeros((len(ratios), 15), dtype=np.int64)
+    num_groups = len(ratios)
+    groups = np.zeros((num_groups, 15), dtype=np.int64)
     groups[:, RATIO] = ratios
     ends = 1 + np.cumsum(groups[:, RATIO]) * num_large
     groups[0, BASE], groups[1:, BASE] = 1, ends[:-1]
     num_nodes = int(ends[-1]) + num_large
     counts = np.zeros(15, dtype=np.int64)
     counts[SIZE], counts[LARGE_NODE], counts[STEP], counts[FRUGAL] = num_large, ends[-1], 1, frugal
-    owners = np.zeros((FIRST_HOLDER + holders, len(ratios), 9), dtype=np.int64)
-    # NOBODY stands for both ends of the list of those who joined.
-    owners[NOBODY, 0, YOUNGER] = owners[NOBODY, 0, ELDER] = NULL_OWNER
-    return Pool(
+    pool = Pool(
         nodes=np.zeros((num_nodes, 4), dtype=np.int64),
         cached=np.zeros((num_nodes, 7), dtype=np.int64),
         times=np.zeros(num_nodes),
         large=np.zeros((num_large, 11), dtype=np.int64),
-        owners=owners,
+        owners=np.zeros((FIRST_HOLDER + holders, num_groups, 9), dtype=np.int64),
         groups=groups,
         counts=counts,
         ring=np.zeros(num_large, dtype=np.int64),
         buckets=np.zeros(min(MOST_BUCKETS, 1 << num_nodes.bit_length()), dtype=np.int64),
     )
+    _take_null_pages(pool)
+    return pool
+
+
+def _take_null_pages(pool: Pool) -> None:
+    """Give the first page of the first large pages, one for each group, to NULL_OWNER."""
+    owners, groups = pool.owners, pool.groups
+    # NOBODY stands for both ends of the list of those who joined.
+    owners[NOBODY, 0, YOUNGER] = owners[NOBODY, 0, ELDER] = NULL_OWNER
+    pool.counts[TOUCHED] = len(groups)
+    for group, mine in enumerate(groups):
+        left = mine[RATIO] - 1
+        pool.nodes[mine[BASE] + group * mine[RATIO], REFS] = 1
+        mine[LARGES] = mine[HOLDING] = 1
+        mine[EMPTIES] = owners[NULL_OWNER, group, KEPT] = left
+        pool.large[group, [GROUP, OWNER, HANDED, EMPTY]] = group + 1, NULL_OWNER, 1, left
+        owners[NULL_OWNER, group, FIRST_LARGE] = group + 1
+        if left:
+            rest = pool.counts[LARGE_NODE] + group
+            owners[NULL_OWNER, group, [FIRST, LAST]] = rest

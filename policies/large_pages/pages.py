@@ -112,26 +112,42 @@ def refuse(pool: Pool, owner: int) -> None:
 
 
 @inner
-def take(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]:
-    """Take pages that lie one after the other: the first, and how many, at most ``most`` > 0."""
+def take_empty(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]:
+    """Take empty pages that lie one after the other: the first, and how many, at most ``most`` > 0.
+
+    None are taken where all that is left is idle.
+    """
     mine, kept_for = pool.groups[group], owner
     if not pool.owners[owner, group, at.FIRST]:
-        if mine[at.QUOTA] > 0:
+        if mine[at.QUOTA] > 0 and empty_pages.free_large(pool) > 0:
             mine[at.QUOTA] -= 1
-            if not empty_pages.free_large(pool):
-                idle_pages.evict_large(pool)
             empty_pages.add_large(pool, group, owner)
         elif pool.owners[NOBODY, group, at.FIRST]:
             empty_pages.adopt(pool, group, owner)
         else:
             kept_for = empty_pages.eldest_with_pages(pool, group)
-    if kept_for != NOBODY:
-        page, count = empty_pages.pop(pool, kept_for, group, most)
-    else:
-        page, count = idle_pages.evict_small(pool, group) - mine[at.BASE], 1
+            if kept_for == NOBODY:
+                return 0, 0
+    page, count = empty_pages.pop(pool, kept_for, group, most)
     for node in range(mine[at.BASE] + page, mine[at.BASE] + page + count):
         pool.nodes[node, at.REFS] = 1
     mine[at.HOLDING] += count
+    return page, count
+
+
+@inner
+def take(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]:
+    """Like ``take_empty``, and what is idle is evicted where that is needed."""
+    mine = pool.groups[group]
+    if mine[at.QUOTA] > 0 and not pool.owners[owner, group, at.FIRST]:
+        if not empty_pages.free_large(pool):
+            idle_pages.evict_large(pool)
+    page, count = take_empty(pool, group, owner, most)
+    if not count:
+        node = idle_pages.evict_small(pool, group)
+        pool.nodes[node, at.REFS] = 1
+        mine[at.HOLDING] += 1
+        return node - mine[at.BASE], 1
     return page, count
 
 

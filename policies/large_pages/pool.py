@@ -92,7 +92,6 @@ class LargePages:
         self.idle = tuple(IdlePages(self, group) for group in range(len(ratios)))
         self._rows: dict[int, int] = {}
         self._spare = list(range(_FIRST_HOLDERS))
-        _take_null_pages(self.state)
 
     @property
     def holders(self) -> int:
@@ -218,13 +217,6 @@ def _parts(key: Key) -> tuple[int, int]:
 
 
 # What Python calls.
-
-
-@compiled
-def _take_null_pages(pool: Pool) -> None:
-    for group in range(len(pool.groups)):
-        pool.groups[group, at.QUOTA] = 1
-        pages.take(pool, group, NULL_OWNER, 1)
 
 
 @compiled

@@ -2,17 +2,17 @@
 
 A ``Callback`` is a field of a state (``policies.compiled``); a call costs a tenth of a microsecond
 beside what the Python function takes. An exception cannot pass through compiled code: it is kept,
-compiled code raises CallbackError, and ``guarded`` raises the kept one.
+compiled code raises CallbackError, and ``reraising`` puts the kept one in its place.
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from numba import types
 from numba.experimental import function_type
 
-Answer = TypeVar("Answer")
 Function = Callable[[int, int, int], int]
 """Takes three numbers, of which it uses what it needs; the answer is not negative."""
 
@@ -25,7 +25,7 @@ del function_type  # imported to tell numba what a WrapperAddressProtocol is
 
 
 class CallbackError(Exception):
-    """A function that was called back raised; ``guarded`` puts its exception in the place."""
+    """A function that was called back raised; see ``reraising``."""
 
 
 class Callback(types.WrapperAddressProtocol):
@@ -61,17 +61,21 @@ class Callback(types.WrapperAddressProtocol):
         return self._call(int(number), int(a), int(b), int(c))
 
 
-def guarded(function: Callable[..., Answer], *args: Any) -> Answer:
-    """``function(*args)``; raises what a callback raised that is among ``args`` or in a state."""
+@contextmanager
+def reraising(*states: Any) -> Generator[None]:
+    """In here a CallbackError becomes the exception that a callback in one of ``states`` raised."""
     try:
-        return function(*args)
-    except CallbackError as error:
-        failed = error
-    for callback in _callbacks(args):
-        kept, callback.kept = callback.kept, None
-        if kept is not None:
-            raise kept
-    raise failed
+        yield
+    except CallbackError:
+        for callback in _callbacks(states):
+            kept, callback.kept = callback.kept, None
+            if kept is not None:
+                context = kept.__context__
+                try:
+                    raise kept
+                finally:
+                    kept.__context__ = context
+        raise
 
 
 def _callbacks(values: Sequence[Any]) -> Iterator[Callback]:

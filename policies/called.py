@@ -14,6 +14,7 @@ from . import batch
 from .base import Carving
 from .batch import IntArray
 from .callback import FAILED, Callback, CallbackError
+from .callback import reraising as reraising
 from .compiled import body_of, inner
 
 COULD_FIT, FITS, TAKE, GIVE, FREE, SLACK, TICK, DUE = range(8)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jenga_sim.policies import batch
 from jenga_sim.policies.base import Carving, Moves, PageGroup, Pages, Slack
 from jenga_sim.policies.batch import IntArray
-from jenga_sim.policies.callback import CallbackError, guarded
+from jenga_sim.policies.callback import CallbackError, reraising
 from jenga_sim.policies.called import CalledCarving
 from jenga_sim.policies.carving.single import SinglePages, SinglePool
 from jenga_sim.policies.compiled import compiled
@@ -105,7 +105,9 @@ def answers_of(carving: Carving, asks: list[tuple[int, ...]]) -> list[list[int]]
     """What compiled code is told."""
     answers = np.zeros((len(asks), batch.slack_size(2)), dtype=np.int64)
     slack = np.zeros(batch.slack_size(2), dtype=np.int64)
-    guarded(serve, carving.batch(4), np.array(asks, dtype=np.int64), answers, slack)
+    pool = carving.batch(4)
+    with reraising(pool):
+        serve(pool, np.array(asks, dtype=np.int64), answers, slack)
     return answers.tolist()
 
 
@@ -248,6 +250,7 @@ def test_an_exception_of_any_method_comes_through(
         answers_of(carving, [asks, (TAKE, 1, 0, 1)])
     assert caught.value is error
     assert "broken" in [entry.name for entry in caught.traceback]
+    assert caught.value.__context__ is None, "nobody needs to know how it came here"
     assert not carving.held, "nothing happens after it"
 
 
@@ -258,7 +261,7 @@ def test_a_slack_of_too_few_groups_is_an_error() -> None:
         answers_of(carving, [(SLACK, 1, 1, 0)])
 
 
-def test_without_guard_compiled_code_says_that_a_callback_failed() -> None:
+def test_unless_somebody_reraises_compiled_code_says_that_a_callback_failed() -> None:
     carving = Plain(GROUPS, 200)
     asks, answers = np.array([(GIVE, 0, 0, 1)]), np.zeros((1, 8), dtype=np.int64)
     with pytest.raises(CallbackError):

@@ -98,6 +98,12 @@ def tables_tick(tables: Any, now_ns: int, moved: IntArray) -> None:
     ...
 
 
+@contract
+def tables_due(tables: Any) -> int:
+    """``Tables.due_ns``; see ``policies.batch.due_ns``."""
+    ...
+
+
 # The meter.
 
 

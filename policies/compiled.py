@@ -173,16 +173,6 @@ def body_of(declared: Callable[..., Any], state: type) -> Callable[[Function], F
     return made.register(state)
 
 
-def needs_compiling() -> bool:
-    """Whether the first call of each function will wait for the compiler."""
-    if _settings.DISABLE_JIT:
-        return False
-    try:
-        return not any(cache_folder().rglob("*.nbc"))
-    except RuntimeError:
-        return True
-
-
 @cache
 def cache_folder() -> Path:
     """``$XDG_CACHE_HOME/jenga-sim/<digest of the sources>``; raises RuntimeError without a home."""

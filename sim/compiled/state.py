@@ -90,6 +90,11 @@ class EngineArrays(NamedTuple):
     needs: IntArray
     watermark: float
 
+    @property
+    def seats(self) -> int:
+        """Requests that can run at once."""
+        return (self.lists.shape[1] - 1) // 2
+
 
 def make_engine(config: SchedulerConfig, requests: int, groups: int, start_ns: int) -> EngineArrays:
     """Nobody has arrived yet; the clock stands at ``start_ns``."""

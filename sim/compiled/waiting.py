@@ -3,6 +3,8 @@
 The same orders as ``sim.waiting``. A request waits at most once, so the queue has room for all.
 """
 
+import numpy as np
+
 from ...policies.compiled import inner
 from ..requests import ARRIVAL_NS, NEVER, PRIORITY
 from .state import (
@@ -109,3 +111,9 @@ def _remove_at(engine: EngineArrays, table: IntArray, place: int) -> None:
         place = child
     if place < count:
         _rise(queue, table, place, slot)
+
+
+def in_order(engine: EngineArrays) -> list[int]:
+    """Slots that wait, for Python; by priority in no particular order."""
+    count, head = int(engine.scalars[NUM_WAITING]), int(engine.scalars[HEAD])
+    return np.roll(engine.queue[QUEUE], -head)[:count].tolist()

@@ -95,21 +95,21 @@ class SGLangPartition(StaticPartition):
 @body_of(batch.could_fit, StaticParts)
 @inner
 def _could_fit(state: StaticParts, need: IntArray) -> bool:
+    fits = True
     for group in range(len(need)):
-        if need[group] > state.parts[PAGES, group] - NULL_PAGES:
-            return False
-    return True
+        fits = fits and need[group] <= state.parts[PAGES, group] - NULL_PAGES
+    return fits
 
 
 @body_of(batch.fits, StaticParts)
 @inner
 def _fits(state: StaticParts, need: IntArray, watermark: float) -> bool:
     # Every part keeps its own watermark.
-    parts = state.parts
+    parts, fits = state.parts, True
     for group in range(len(need)):
-        if need[group] + int(watermark * parts[PAGES, group]) > parts[FREE, group]:
-            return False
-    return True
+        kept = int(watermark * parts[PAGES, group])
+        fits = fits and need[group] + kept <= parts[FREE, group]
+    return fits
 
 
 @body_of(batch.take, StaticParts)

@@ -17,30 +17,29 @@ from .state import (
     NUM_RUNNING,
     NUM_SERVED,
     NUM_WAITING,
+    REFUSED,
     RESTART_ALONE,
     RUNNING_LIST,
     EngineArrays,
 )
 
 
-class SchedulerV0Settings(NamedTuple):
+class WholePrompts(NamedTuple):
     """Marks a run under ``SchedulerV0``."""
 
-    watermark: float
 
-
-@body_of(schedule, SchedulerV0Settings)
+@body_of(schedule, WholePrompts)
 @inner
 def schedule_v0(
-    settings: SchedulerV0Settings, engine: EngineArrays, table: IntArray, tables: Any, which: int
+    rules: WholePrompts, engine: EngineArrays, table: IntArray, tables: Any, which: int
 ) -> None:
     """See SchedulerV0. Every window moves before anything else happens."""
     clear(engine, which)
-    engine.refused[0] = NOTHING_REFUSED
+    engine.needs[REFUSED, 0] = NOTHING_REFUSED
     contract.begin_step(tables)
     for place in range(engine.scalars[NUM_RUNNING]):
         contract.trim(tables, table, engine.lists[RUNNING_LIST, place])
-    _prefill(settings, engine, table, tables, which)
+    _prefill(engine, table, tables, which)
     if engine.counts[NUM_SERVED, which] == 0:
         _decode(engine, table, tables, which)
     contract.end_step(tables)
@@ -48,9 +47,7 @@ def schedule_v0(
 
 
 @inner
-def _prefill(
-    settings: SchedulerV0Settings, engine: EngineArrays, table: IntArray, tables: Any, which: int
-) -> None:
+def _prefill(engine: EngineArrays, table: IntArray, tables: Any, which: int) -> None:
     """Admit waiting requests as long as the next one fits; the watermark is always kept."""
     scalars = engine.scalars
     left = scalars[MAX_TOKENS_PER_STEP]
@@ -61,7 +58,7 @@ def _prefill(
         hit, _ = contract.look_up(tables, table, slot)
         tokens = table[PROMPT, slot] + table[OUTPUT, slot]
         if contract.lacking(
-            tables, table, slot, hit, tokens - hit, settings.watermark, True, engine.refused
+            tables, table, slot, hit, tokens - hit, engine.watermark, True, engine.needs[REFUSED]
         ):
             return
         if tokens > left or scalars[NUM_RUNNING] >= scalars[MAX_SEQS]:

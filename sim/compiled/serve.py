@@ -60,9 +60,7 @@ def serve(
 
 
 @inner
-def _launch_next(
-    engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork
-) -> bool:
+def _launch_next(engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork) -> bool:
     """Launch a batch if there is room for one; True if there is room for another."""
     scalars = engine.scalars
     flying = scalars[NUM_IN_FLIGHT]

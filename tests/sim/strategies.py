@@ -184,7 +184,7 @@ def smallest_pool(
         except ConfigError:
             return False
         if isinstance(carving, LCMCarving):
-            return carving.could_fit(need, watermark)
+            return carving.could_fit_above(need, watermark)
         return carving.could_fit(need)
 
     high = max(group.page_bytes for group in groups)

@@ -313,8 +313,8 @@ def _let_tokens_out(replica: "Replica", slots: list[int], settled: list[int]) ->
         if requests.first_token_ns[slot] < 0:
             requests.first_token_ns[slot] = first
         else:
-            gaps[first - requests.last_token_ns[slot]] += 1
+            gaps.add(first - requests.last_token_ns[slot])
         requests.chunk[slot] = 1
         requests.last_token_ns[slot] = replica.now_ns + sum(settled)
     for duration in settled[1:]:
-        gaps[duration] += len(slots)
+        gaps.add(duration, len(slots))

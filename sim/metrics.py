@@ -6,13 +6,13 @@ Percentiles interpolate linearly between the nearest ranks, as numpy does.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .gaps import Gaps
 from .recorder import Recorder
 from .requests import NEVER, Requests, Status
 from .table_contract import Tables
@@ -41,11 +41,14 @@ def latency_figures(name: str, values_ms: FloatArray) -> dict[str, float | None]
     return _figures(name, unique, counts)
 
 
-def pooled_figures(name: str, counts: Counter[int], unit_per_ms: float) -> dict[str, float | None]:
-    """The same figures of values that are given with how often they occurred."""
-    keys = sorted(counts)
-    values = np.array(keys, dtype=np.float64) / unit_per_ms
-    return _figures(name, values, np.array([counts[key] for key in keys], dtype=np.int64))
+def gap_figures(name: str, gaps: Gaps) -> dict[str, float | None]:
+    """The same figures of gaps; mean and std are those of the gaps before any rounding to units."""
+    values_ns, counts = gaps.sorted()
+    figures = _figures(name, values_ns / NS_PER_MS, counts)
+    if gaps.unit_ns > 1:
+        figures[f"mean_{name}_ms"] = gaps.mean_ns / NS_PER_MS
+        figures[f"std_{name}_ms"] = gaps.std_ns / NS_PER_MS
+    return figures
 
 
 def _figures(
@@ -122,7 +125,7 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
         "output_throughput_per_gpu": per_second(output_total) / num_gpus,
         **latency_figures("ttft", ttft),
         **latency_figures("tpot", tpot),
-        **pooled_figures("itl", recorder.itl_ns, NS_PER_MS),
+        **gap_figures("itl", recorder.itl_ns),
         **latency_figures("e2el", e2e),
         "batch_size": _batch_size(recorder),
         "num_steps": recorder.num_steps,

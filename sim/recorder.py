@@ -10,9 +10,12 @@ from typing import NamedTuple
 
 from ..configs.errors import InvariantError
 from ..policies.base import NO_MOVES, MemoryUsage, Moves, Slack
+from .gaps import Gaps
 from .usage import PARTS, memory_usage
 
 MAX_SAMPLES = 4096
+MOST_IDLE = 4
+"""Samples of idle time before one step; more are told as one with the last of them."""
 
 
 class StepRecord(NamedTuple):
@@ -45,9 +48,12 @@ class Sample(NamedTuple):
 class Recorder:
     """Sums over time, histograms and samples of one run."""
 
-    def __init__(self, labels: Sequence[str], pool_bytes: int) -> None:
+    def __init__(
+        self, labels: Sequence[str], pool_bytes: int, max_samples: int = MAX_SAMPLES
+    ) -> None:
         self.labels = tuple(labels)
         self.pool_bytes = pool_bytes
+        self.max_samples = max_samples
         self.kind_byte_ns = [[0] * len(self.labels) for _ in PARTS]
         self.reserved_byte_ns = 0
         self.free_byte_ns = 0
@@ -57,13 +63,14 @@ class Recorder:
         self.num_tokens = 0
         self.num_prefill_tokens = 0
         self.batch_sizes: Counter[int] = Counter()
-        self.itl_ns: Counter[int] = Counter()
+        self.itl_ns = Gaps()
         """Gaps between consecutive tokens of a request, pooled over all requests."""
         self.moves = NO_MOVES
         self.copy_ns = 0
         self.peak_needed = 0
         self.samples: list[Sample] = []
-        self._stride = 1
+        self.stride = 1
+        """Every how many steps one is kept: a power of two."""
 
     def step(self, record: StepRecord) -> None:
         """Add one step."""
@@ -87,9 +94,28 @@ class Recorder:
         parts: list[list[int]],
         slack: Slack,
     ) -> None:
-        """Add a time in which nothing ran and nothing was held; pages may be cached."""
+        """Add a time in which nothing ran and nothing was held; pages may be cached.
+
+        Where the memory did not change since the last such time, and no step ran between, both are
+        one sample: requests that are rejected one after the other leave no trace.
+        """
         self._hold(parts, slack, duration_ns)
-        self._keep(StepRecord(start_ns, duration_ns, 0, waiting, 0, 0, 0, parts, slack))
+        record = StepRecord(start_ns, duration_ns, 0, waiting, 0, 0, 0, parts, slack)
+        if self._goes_on(record):
+            before = self.samples[-1].record
+            whole = before._replace(duration_ns=before.duration_ns + duration_ns, waiting=waiting)
+            self.samples[-1] = Sample(self.num_steps, whole)
+        else:
+            self._keep(record)
+
+    def _goes_on(self, idle: StepRecord) -> bool:
+        """Whether idle time belongs to the last sample."""
+        if not self.samples or self.samples[-1].step != self.num_steps:
+            return False
+        if len(self.samples) >= MOST_IDLE and self.samples[-MOST_IDLE].step == self.num_steps:
+            return True
+        before = self.samples[-1].record
+        return before.parts == idle.parts and before.slack == idle.slack
 
     def _hold(self, parts: list[list[int]], slack: Slack, duration_ns: int) -> None:
         usage = memory_usage(self.pool_bytes, parts, slack)
@@ -102,13 +128,13 @@ class Recorder:
         self.observed_ns += duration_ns
 
     def _keep(self, record: StepRecord) -> None:
-        """Keep every ``_stride``-th step, and the idle time before it."""
-        if self.num_steps % self._stride:
+        """Keep every ``stride``-th step, and the idle time before it."""
+        if self.num_steps % self.stride:
             return
         self.samples.append(Sample(self.num_steps, record))
-        if len(self.samples) > MAX_SAMPLES:
-            self._stride *= 2
-            self.samples = [kept for kept in self.samples if kept.step % self._stride == 0]
+        if len(self.samples) > self.max_samples:
+            self.stride *= 2
+            self.samples = [kept for kept in self.samples if kept.step % self.stride == 0]
 
 
 def check_usage(usage: MemoryUsage) -> None:

@@ -7,7 +7,7 @@ With async scheduling the next step is scheduled while one still runs.
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import simpy
@@ -15,6 +15,7 @@ import simpy
 from ..configs.errors import StalledError
 from ..policies.base import NO_MOVES, Moves, Pages, Slack
 from ..policies.demand import live_tokens
+from ..policies.first_call import first_call
 from .arrivals import Arrivals
 from .latency import LatencyModel, Prefill, StepShape
 from .leap import FIRST_STEPS, leap
@@ -42,6 +43,8 @@ class Hooks:
     """Called after every settled step or leap (progress, tests)."""
     should_stop: Callable[[], bool] | None = None
     """Asked between steps; True ends the run with what is done."""
+    before_compiling: Callable[[], None] | None = None
+    """Called before a run waits for the compiler, because no run of its kind was made before."""
 
 
 @dataclass
@@ -57,6 +60,8 @@ class Replica:
     fast: bool = True
     check: bool = False
     hooks: Hooks = field(default_factory=Hooks)
+    compiles: ClassVar[bool] = False
+    """Whether the steps themselves are compiled, not only what policies do in them."""
     now_ns: int = 0
     rejected: dict[int, str] = field(default_factory=dict[int, str])
     truncated: bool = False
@@ -75,7 +80,17 @@ class Replica:
         """Serve everything; raises StalledError if requests wait that can never be served."""
         env = simpy.Environment(initial_time=self.arrivals.peek() or 0)
         env.process(self._serve(env))
-        env.run()
+        with first_call(self.hooks.before_compiling, *self._compiled_for()):
+            env.run()
+
+    def _compiled_for(self) -> tuple[object, ...]:
+        """Whose types decide what is compiled; nothing if nothing is."""
+        tables = self.scheduler.tables
+        carving = getattr(tables, "carving", None)
+        kernels = (getattr(tables, "arrays", None), getattr(carving, "state", None))
+        if kernels == (None, None) and not self.compiles:
+            return ()
+        return (self, self.scheduler, tables, self.meter, self.latency, self.arrivals, *kernels)
 
     def _serve(self, env: simpy.Environment) -> SimEvents:
         in_flight: deque[InFlight] = deque()
@@ -255,7 +270,7 @@ class Replica:
         if requests.first_token_ns[slot] < 0:
             requests.first_token_ns[slot] = end_ns
         else:
-            self.recorder.itl_ns.add(end_ns - requests.last_token_ns[slot])
+            self.recorder.gaps.add(end_ns - requests.last_token_ns[slot])
         requests.last_token_ns[slot] = end_ns
 
     def _settle_leap(self, end_ns: int) -> bool:

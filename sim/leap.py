@@ -307,7 +307,7 @@ def _record(replica: "Replica", plan: Plan, moments: list[Moment]) -> None:
 
 def _let_tokens_out(replica: "Replica", slots: list[int], settled: list[int]) -> None:
     """Every batch that settles brings one token for each request."""
-    requests, gaps = replica.requests, replica.recorder.itl_ns
+    requests, gaps = replica.requests, replica.recorder.gaps
     first = replica.now_ns + settled[0]
     for slot in slots:
         if requests.first_token_ns[slot] < 0:

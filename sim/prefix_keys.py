@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..traces import Trace
-from ..traces.runs import dense_starts, expand
+from ..traces.runs import dense_starts
+from .compiled.keys import TraceKeyArrays, fill_trace_keys
 
 IntArray = npt.NDArray[np.int64]
 
@@ -36,28 +37,27 @@ class TraceKeys:
     """
 
     def __init__(self, trace: Trace) -> None:
-        self._trace = trace
         # Ids may be any numbers; ranks times the block size fit an integer.
         starts, blocks = dense_starts(trace.hash_runs.values)
-        self._runs = np.stack([starts, trace.hash_runs.values[:, 1]], axis=1)
         # Whoever wants no output still gets a token, which nobody reads.
-        self._totals = trace.input_tokens + np.maximum(trace.output_tokens, 1)
+        totals = trace.input_tokens + np.maximum(trace.output_tokens, 1)
         # Keys of one request's own tokens start behind all ids and all requests before it.
-        before = np.cumsum(self._totals) - self._totals
-        self._own = before + blocks * trace.block_size
+        own = np.zeros(len(trace) + 1, dtype=np.int64)
+        np.cumsum(totals, out=own[1:])
+        own += blocks * trace.block_size
+        self.arrays = TraceKeyArrays(
+            runs=np.stack([starts, trace.hash_runs.values[:, 1]], axis=1),
+            offsets=trace.hash_runs.offsets,
+            prompts=trace.input_tokens,
+            own=own,
+            block_size=trace.block_size,
+        )
 
     def of(self, slot: int, unit: int) -> IntArray:
         """See PrefixKeys."""
-        trace = self._trace
-        total = int(self._totals[slot])
-        last = np.arange(1, total // unit + 1, dtype=np.int64) * unit - 1
-        offsets = trace.hash_runs.offsets
-        ranks = expand(self._runs[offsets[slot] : offsets[slot + 1]])
-        known = min(int(trace.input_tokens[slot]), len(ranks) * trace.block_size)
-        keys = self._own[slot] + last
-        shared = int(np.searchsorted(last, known))
-        block, place = np.divmod(last[:shared], trace.block_size)
-        keys[:shared] = ranks[block] * trace.block_size + place
+        own = self.arrays.own
+        keys = np.empty(int(own[slot + 1] - own[slot]) // unit, dtype=np.int64)
+        fill_trace_keys(self.arrays, slot, unit, len(keys), keys)
         return keys
 
 

@@ -85,6 +85,12 @@ def _spread(tables: CountedTables) -> None:
         tables.need[BY_GROUP, group] = tables.need[BY_CLASS, tables.class_of[group]]
 
 
+@inner
+def _note_need(tables: CountedTables, need: IntArray) -> None:
+    for group in range(len(need)):
+        need[group] = tables.need[BY_GROUP, group]
+
+
 @body_of(contract.begin_step, CountedTables)
 @inner
 def begin_step(tables: CountedTables) -> None:
@@ -149,14 +155,14 @@ def lacking(
             )
         _spread(tables)
         if not batch.fits(tables.pool, tables.need[BY_GROUP], watermark):
-            need[:] = tables.need[BY_GROUP]
+            _note_need(tables, need)
             return True
     for index in range(tables.rules.shape[1]):
         tables.need[BY_CLASS, index] = demand(tables.rules, index, new, table[CROSS, slot])
     _spread(tables)
     if batch.fits(tables.pool, tables.need[BY_GROUP], watermark):
         return False
-    need[:] = tables.need[BY_GROUP]
+    _note_need(tables, need)
     return True
 
 
@@ -239,9 +245,7 @@ def _next_change(tables: CountedTables, seat: int, cross: int) -> int:
 
 @body_of(contract.tables_slack, CountedTables)
 @inner
-def tables_slack(
-    tables: CountedTables, refused: IntArray, watermark: float, out: IntArray
-) -> None:
+def tables_slack(tables: CountedTables, refused: IntArray, watermark: float, out: IntArray) -> None:
     """See Tables.slack."""
     batch.slack(tables.pool, refused, watermark, out)
 

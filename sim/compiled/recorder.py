@@ -1,14 +1,27 @@
 """``sim.recorder.Recorder`` for the compiled engine: what it remembers, as arrays."""
 
+from array import array
 from typing import NamedTuple
 
 import numpy as np
 
 from ...configs.errors import InvariantError
-from ...policies.base import NO_MOVES, Moves, Slack
-from ...policies.batch import BYTES, LAUNCHES, slack_size
+from ...policies.base import Moves
+from ...policies.batch import BYTES, LAUNCHES
 from ...policies.compiled import inner
-from ..recorder import MOST_IDLE, Recorder, Sample, StepRecord
+from ..recorder import (
+    DURATION_NS,
+    MOST_IDLE,
+    PREFILL_TOKENS,
+    RUNNING,
+    SAMPLE_FACTS,
+    SERVED,
+    START_NS,
+    STEP,
+    TOKENS,
+    WAITING,
+    Recorder,
+)
 from ..usage import PARTS
 from .gaps import GapArrays, add_gap, make_gaps, pour_gaps
 from .state import IntArray
@@ -18,8 +31,8 @@ from .state import IntArray
     OBSERVED_NS,
     BUSY_NS,
     STEPS,
-    TOKENS,
-    PREFILL_TOKENS,
+    ALL_TOKENS,
+    ALL_PREFILL_TOKENS,
     MOVED_BYTES,
     MOVED_LAUNCHES,
     COPY_NS,
@@ -40,22 +53,6 @@ CARRY_NS = 1 << 41
 MAX_POOL_BYTES = 1 << WHOLE
 """Larger pools are for the plain recorder."""
 
-(
-    STEP,
-    START_NS,
-    DURATION_NS,
-    RUNNING,
-    WAITING,
-    SERVED,
-    NEW_TOKENS,
-    NEW_PREFILL_TOKENS,
-    COPIED_BYTES,
-    COPY_LAUNCHES,
-    COPYING_NS,
-    BODY,
-) = range(12)
-"""Entries of a sample: its step, the fields of ``StepRecord``; from BODY on parts and slack."""
-
 
 class RecorderArrays(NamedTuple):
     """Sums over time, histograms and samples of one run."""
@@ -66,21 +63,22 @@ class RecorderArrays(NamedTuple):
     batch_sizes: IntArray
     """Steps by the number of requests that they served."""
     samples: IntArray
+    """See ``Recorder.samples``; there is room for one more than it may keep."""
     gaps: GapArrays
 
 
-def make_recorder(recorder: Recorder, groups: int, max_num_seqs: int) -> RecorderArrays:
+def make_recorder(recorder: Recorder, max_num_seqs: int) -> RecorderArrays:
     """Nothing recorded yet; labels, pool and bounds are those of ``recorder``."""
     parts = len(PARTS) * len(recorder.labels)
     totals = np.zeros(13, dtype=np.int64)
     totals[POOL], totals[STRIDE] = recorder.pool_bytes, 1
-    width = BODY + parts + slack_size(groups)
+    width = len(SAMPLE_FACTS) + parts + 2
     return RecorderArrays(
         totals=totals,
         byte_ns=np.zeros((3, parts + 2), dtype=np.int64),
         batch_sizes=np.zeros(max_num_seqs + 1, dtype=np.int64),
         samples=np.zeros((recorder.max_samples + 1, width), dtype=np.int64),
-        gaps=make_gaps(recorder.itl_ns.limit),
+        gaps=make_gaps(recorder.gaps.limit),
     )
 
 
@@ -107,8 +105,8 @@ def record_step(
         totals[MOVED_BYTES] += moved[BYTES]
         totals[MOVED_LAUNCHES] += moved[LAUNCHES]
         totals[COPY_NS] += copy_ns
-    totals[TOKENS] += tokens
-    totals[PREFILL_TOKENS] += prefill_tokens
+    totals[ALL_TOKENS] += tokens
+    totals[ALL_PREFILL_TOKENS] += prefill_tokens
     recorder.batch_sizes[served] += 1
     needed = 0
     for label in range(parts.shape[1]):
@@ -116,12 +114,9 @@ def record_step(
     totals[PEAK_NEEDED] = max(totals[PEAK_NEEDED], needed)
     if totals[STEPS] & (totals[STRIDE] - 1) == 0:
         row = recorder.samples[totals[SAMPLES]]
-        row[STEP] = totals[STEPS]
         row[START_NS], row[DURATION_NS] = start_ns, duration_ns
         row[RUNNING], row[WAITING], row[SERVED] = running, waiting, served
-        row[NEW_TOKENS], row[NEW_PREFILL_TOKENS] = tokens, prefill_tokens
-        row[COPIED_BYTES], row[COPY_LAUNCHES] = moved[BYTES], moved[LAUNCHES]
-        row[COPYING_NS] = copy_ns
+        row[TOKENS], row[PREFILL_TOKENS] = tokens, prefill_tokens
         _keep(recorder, parts, slack)
     totals[STEPS] += 1
 
@@ -145,9 +140,8 @@ def record_idle(
         recorder.samples[totals[SAMPLES] - 1, WAITING] = waiting
         return
     row = recorder.samples[totals[SAMPLES]]
-    for entry in range(BODY):
+    for entry in range(len(SAMPLE_FACTS)):
         row[entry] = 0
-    row[STEP] = totals[STEPS]
     row[START_NS], row[DURATION_NS], row[WAITING] = start_ns, duration_ns, waiting
     _keep(recorder, parts, slack)
 
@@ -206,13 +200,13 @@ def _keep(recorder: RecorderArrays, parts: IntArray, slack: IntArray) -> None:
     """Complete the sample behind the last one; where there is no room, keep every other step."""
     samples, totals = recorder.samples, recorder.totals
     row = samples[totals[SAMPLES]]
-    place = BODY
+    row[STEP] = totals[STEPS]
+    place = len(SAMPLE_FACTS)
     for part in range(parts.shape[0]):
         for label in range(parts.shape[1]):
             row[place] = parts[part, label]
             place += 1
-    for entry in range(len(slack)):
-        row[place + entry] = slack[entry]
+    row[place], row[place + 1] = slack[-2], slack[-1]
     totals[SAMPLES] += 1
     if totals[SAMPLES] == len(samples):
         totals[STRIDE] *= 2
@@ -235,62 +229,32 @@ def _goes_on(recorder: RecorderArrays, parts: IntArray, slack: IntArray) -> bool
     earlier = last + 1 - MOST_IDLE
     if earlier >= 0 and samples[earlier, STEP] == step:
         return True
-    place, is_same = BODY, True
+    row, place = samples[last], len(SAMPLE_FACTS)
+    is_same = row[-2] == slack[-2] and row[-1] == slack[-1]
     for part in range(parts.shape[0]):
         for label in range(parts.shape[1]):
-            is_same &= samples[last, place] == parts[part, label]
+            is_same &= row[place] == parts[part, label]
             place += 1
-    for entry in range(len(slack)):
-        is_same &= samples[last, place + entry] == slack[entry]
     return is_same
 
 
-def pour(arrays: RecorderArrays, recorder: Recorder, *, cached: bool) -> None:
-    """Let ``recorder``, which is empty, remember all that the arrays do.
-
-    ``cached``: whether slack names cached pages, per group.
-    """
+def pour(arrays: RecorderArrays, recorder: Recorder) -> None:
+    """Let ``recorder``, which is empty, remember all that the arrays do."""
     labels, totals = len(recorder.labels), arrays.totals.tolist()
     small, middle, large = (row.astype(object) for row in arrays.byte_ns)
     byte_ns: list[int] = (small + (middle << HALF) + (large << WHOLE)).tolist()
-    recorder.kind_byte_ns = _rows(byte_ns, labels)
+    recorder.kind_byte_ns = [
+        byte_ns[part * labels : (part + 1) * labels] for part in range(len(PARTS))
+    ]
     recorder.reserved_byte_ns, recorder.free_byte_ns = byte_ns[-2:]
     recorder.observed_ns, recorder.busy_ns = totals[OBSERVED_NS], totals[BUSY_NS]
-    recorder.num_steps, recorder.num_tokens = totals[STEPS], totals[TOKENS]
-    recorder.num_prefill_tokens = totals[PREFILL_TOKENS]
+    recorder.num_steps, recorder.num_tokens = totals[STEPS], totals[ALL_TOKENS]
+    recorder.num_prefill_tokens = totals[ALL_PREFILL_TOKENS]
     recorder.batch_sizes.update(
         {size: count for size, count in enumerate(arrays.batch_sizes.tolist()) if count}
     )
-    recorder.itl_ns = pour_gaps(arrays.gaps)
+    recorder.gaps = pour_gaps(arrays.gaps)
     recorder.moves = Moves(totals[MOVED_BYTES], totals[MOVED_LAUNCHES])
     recorder.copy_ns, recorder.peak_needed = totals[COPY_NS], totals[PEAK_NEEDED]
     recorder.stride = totals[STRIDE]
-    recorder.samples = [
-        _sample(row, labels, cached=cached) for row in arrays.samples[: totals[SAMPLES]].tolist()
-    ]
-
-
-def _rows(values: list[int], labels: int) -> list[list[int]]:
-    """The values of each part."""
-    return [values[part * labels : (part + 1) * labels] for part in range(len(PARTS))]
-
-
-def _sample(row: list[int], labels: int, *, cached: bool) -> Sample:
-    parts = _rows(row[BODY:], labels)
-    slack = row[BODY + len(PARTS) * labels :]
-    groups = (len(slack) - 2) // 3
-    launches = row[COPY_LAUNCHES]
-    record = StepRecord(
-        *row[START_NS:COPIED_BYTES],
-        parts=parts,
-        slack=Slack(
-            internal=tuple(slack[:groups]),
-            external=tuple(slack[groups : 2 * groups]),
-            reserved=slack[-2],
-            free=slack[-1],
-            cached=tuple(slack[2 * groups : 3 * groups]) if cached else (),
-        ),
-        moves=Moves(row[COPIED_BYTES], launches) if launches else NO_MOVES,
-        copy_ns=row[COPYING_NS],
-    )
-    return Sample(row[STEP], record)
+    recorder.sample_values = array("q", arrays.samples[: totals[SAMPLES]].tobytes())

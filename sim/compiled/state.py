@@ -72,6 +72,10 @@ class EngineArrays(NamedTuple):
     """Slots that wait: a ring, or a heap by priority; room for every request."""
     refused: IntArray
     """Need per group of the head of the queue that the last step refused; see ``policies.batch``."""
+    asked: IntArray
+    """Likewise, of a question that changes nothing."""
+    passed_over: IntArray
+    """Slots that stand aside while a step admits others."""
     owed: IntArray
     """Bytes and launches of copies that the next step waits for."""
     reasons: IntArray
@@ -115,6 +119,9 @@ def make_engine(config: SchedulerConfig, requests: int, groups: int, start_ns: i
         counts=np.zeros((6, 2), dtype=np.int64),
         queue=np.zeros(max(1, requests), dtype=np.int64),
         refused=np.full(groups, NOTHING_REFUSED, dtype=np.int64),
+        asked=np.full(groups, NOTHING_REFUSED, dtype=np.int64),
+        # At most those of whom output is in flight.
+        passed_over=np.zeros(2 * seats + 1, dtype=np.int64),
         owed=np.zeros(2, dtype=np.int64),
         reasons=np.zeros(requests, dtype=np.int8),
         shares=np.array([config.watermark]),

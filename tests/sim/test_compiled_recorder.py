@@ -21,7 +21,7 @@ from jenga_sim.sim.compiled.recorder import (
     record_step,
 )
 from jenga_sim.sim.compiled.state import IntArray
-from jenga_sim.sim.recorder import MAX_SAMPLES, Recorder, StepRecord
+from jenga_sim.sim.recorder import DURATION_NS, MAX_SAMPLES, START_NS, Recorder, StepRecord
 from jenga_sim.sim.usage import PARTS
 from tests.sim.strategies import examples
 
@@ -94,7 +94,7 @@ def play_plain(recorder: Recorder, events: list[Event]) -> None:
                     now, event.duration_ns, *event.facts, parts, event.slack, event.moves, copy_ns
                 )
             )
-            recorder.itl_ns.add(*event.gap)
+            recorder.gaps.add(*event.gap)
         now += event.duration_ns
 
 
@@ -143,9 +143,9 @@ def played(recorder: Recorder, events: list[Event]) -> Recorder:
         parts[row] = event.parts
         internal, external, reserved, free, cached = event.slack
         slack[row] = (*internal, *external, *cached, reserved, free)
-    arrays = make_recorder(recorder, groups=2, max_num_seqs=SEATS)
+    arrays = make_recorder(recorder, SEATS)
     play(arrays, facts, parts, slack)
-    pour(arrays, recorder, cached=True)
+    pour(arrays, recorder)
     return recorder
 
 
@@ -181,8 +181,8 @@ def test_idle_time_in_an_unchanged_pool_is_one_sample(max_samples: int) -> None:
     events = [step(5), *[idle(2)] * 30, step(5), idle(3), step(1)]
     plain = Recorder(["x"], 100, max_samples)
     play_plain(plain, events)
-    assert [sample.record.duration_ns for sample in plain.samples] == [5, 60, 5, 3, 1]
-    assert [sample.record.start_ns for sample in plain.samples] == [0, 5, 65, 70, 73]
+    assert plain.samples[:, DURATION_NS].tolist() == [5, 60, 5, 3, 1]
+    assert plain.samples[:, START_NS].tolist() == [0, 5, 65, 70, 73]
     assert plain.observed_ns == 74
     assert vars(played(Recorder(["x"], 100, max_samples), events)) == vars(plain)
 
@@ -192,7 +192,7 @@ def test_idle_time_without_an_end_takes_no_more_samples() -> None:
     events = [idle(1, slack) for slack in slacks]
     plain = Recorder(["x"], 100, max_samples=16)
     play_plain(plain, events)
-    assert [sample.record.duration_ns for sample in plain.samples] == [1, 1, 1, 97]
+    assert plain.samples[:, DURATION_NS].tolist() == [1, 1, 1, 97]
     assert plain.stride == 1
     assert vars(played(Recorder(["x"], 100, max_samples=16), events)) == vars(plain)
 

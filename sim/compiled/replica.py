@@ -1,22 +1,13 @@
 """A replica whose steps are taken by compiled code, some thousand at a time."""
 
-from typing import Any
-
-import numpy as np
 import simpy
 
 from ...configs.errors import StalledError
-from ...policies.batch import slack_size
 from ...policies.called import reraising
 from ..engine import Replica, SimEvents
-from ..requests import REJECTED
-from ..usage import PARTS
-from .arrivals import arrival_state
-from .meter import make_meter
-from .recorder import make_recorder, pour
-from .serve import DONE, PAUSED, STALLED, serve
-from .state import MAY_LEAP, NOW, REASONS, EngineArrays, make_engine
-from .step import Clockwork
+from .recorder import pour
+from .serve import PAUSED, STALLED, serve
+from .state import MAY_LEAP, EngineArrays, make_engine
 from .tables import compiled_tables
 
 STEPS_AT_ONCE = 4096

@@ -22,6 +22,7 @@ from .batches import finish, receive_tokens, rows_of
 from .recorder import record_gap, record_idle, record_step
 from .schedule import schedule
 from .state import (
+    ASKED,
     BLOCKED_HEAD,
     DURATION,
     GPU_FREE,
@@ -37,6 +38,9 @@ from .state import (
     NUM_SERVED,
     NUM_STEPS,
     NUM_WAITING,
+    OWED,
+    REASON,
+    REFUSED,
     RUNNING_LIST,
     SAMPLED,
     SLOTS,
@@ -61,8 +65,6 @@ class Clockwork(NamedTuple):
     """Tokens that decodes read, per attention class."""
     prefills: IntArray
     """Columns of new, text and cross tokens, one per chunk."""
-    unmoved: IntArray
-    """No copies."""
 
 
 @inner
@@ -76,9 +78,9 @@ def arrive(engine: EngineArrays, table: IntArray, tables: Any, arrivals: Any) ->
         table[ARRIVAL_NS, slot] = arrival_ns
         total = table[PROMPT, slot] + table[MAX_TOKENS, slot]
         if total > engine.scalars[MAX_MODEL_LEN]:
-            engine.reasons[slot] = TOO_LONG
+            engine.queue[REASON, slot] = TOO_LONG
         elif not contract.possible(tables, table, slot, total):
-            engine.reasons[slot] = TOO_LARGE
+            engine.queue[REASON, slot] = TOO_LARGE
         else:
             table[STATUS, slot] = WAITING
             waiting.add(engine, table, slot)
@@ -93,14 +95,14 @@ def launch(
 ) -> bool:
     """Schedule the next step as batch ``which`` and put it on the GPU; False if it is empty."""
     scalars, counts = engine.scalars, engine.counts
-    contract.tables_tick(tables, scalars[NOW], engine.owed)
+    contract.tables_tick(tables, scalars[NOW], engine.counts[OWED])
     while True:
         schedule(clockwork.scheduler, engine, table, tables, which)
         # A request that preempted itself may start again as soon as it gave its pages back.
         if counts[NUM_SERVED, which] or not counts[NUM_PREEMPTED, which]:
             break
     # Whoever took pages that had to be emptied first waits for the copies.
-    contract.tables_tick(tables, scalars[NOW], engine.owed)
+    contract.tables_tick(tables, scalars[NOW], engine.counts[OWED])
     scalars[BLOCKED_HEAD] = waiting.first(engine)
     if not counts[NUM_SERVED, which]:
         return False
@@ -113,7 +115,7 @@ def _run_batch(
     engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork, which: int
 ) -> None:
     """Time, measure and record a batch."""
-    scalars, counts, owed = engine.scalars, engine.counts, engine.owed
+    scalars, counts, owed = engine.scalars, engine.counts, engine.counts[OWED]
     work_ns, tokens, prefill_tokens = _work_ns(engine, table, clockwork, which)
     copy_ns = 0
     if owed[LAUNCHES]:
@@ -121,7 +123,7 @@ def _run_batch(
     start = max(scalars[NOW], scalars[GPU_FREE])
     counts[DURATION, which] = copy_ns + work_ns
     scalars[GPU_FREE] = start + copy_ns + work_ns
-    contract.tables_slack(tables, engine.refused, engine.shares[0], clockwork.slack)
+    contract.tables_slack(tables, engine.needs[REFUSED], engine.watermark, clockwork.slack)
     measure_now(engine, table, tables, clockwork)
     record_step(
         clockwork.recorder,
@@ -240,8 +242,8 @@ def idle(
     engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork, wait_ns: int
 ) -> None:
     """Record a time in which nothing runs."""
-    engine.asked[0] = NOTHING_REFUSED
-    contract.tables_slack(tables, engine.asked, engine.shares[0], clockwork.slack)
+    engine.needs[ASKED, 0] = NOTHING_REFUSED
+    contract.tables_slack(tables, engine.needs[ASKED], engine.watermark, clockwork.slack)
     measure_now(engine, table, tables, clockwork)
     record_idle(
         clockwork.recorder,

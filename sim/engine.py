@@ -249,7 +249,7 @@ class Replica:
         if requests.first_token_ns[slot] < 0:
             requests.first_token_ns[slot] = end_ns
         else:
-            self.recorder.itl_ns[end_ns - requests.last_token_ns[slot]] += 1
+            self.recorder.gaps.add(end_ns - requests.last_token_ns[slot])
         requests.last_token_ns[slot] = end_ns
 
     def _idle_until_arrival(self) -> int | None:

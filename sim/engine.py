@@ -8,7 +8,7 @@ one step after the other, in plain Python; ``compiled`` does the same thousands 
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import simpy
@@ -16,7 +16,6 @@ import simpy
 from ..configs.errors import StalledError
 from ..policies.base import NO_MOVES, Moves, Pages, Slack
 from ..policies.demand import live_tokens
-from ..policies.first_call import first_call
 from .arrivals import Arrivals
 from .latency import LatencyModel, Prefill, StepShape
 from .recorder import Recorder, StepRecord
@@ -62,8 +61,6 @@ class Replica:
     check: bool = False
     """Whether every invariant is checked after every step, which plain Python does."""
     hooks: Hooks = field(default_factory=Hooks)
-    compiles: ClassVar[bool] = False
-    """Whether the steps themselves are compiled, not only what policies do in them."""
     now_ns: int = 0
     rejected: dict[int, str] = field(default_factory=dict[int, str])
     truncated: bool = False
@@ -77,18 +74,14 @@ class Replica:
     def run(self) -> None:
         """Serve everything; raises StalledError if requests wait that can never be served."""
         env = simpy.Environment(initial_time=self.arrivals.peek() or 0)
-        env.process(self._serve(env))
-        with first_call(self.hooks.before_compiling, *self._compiled_for()):
-            env.run()
+        if self.fast and not self.check:
+            # The compiler is imported only where it is needed.
+            from .compiled.replica import serve_compiled
 
-    def _compiled_for(self) -> tuple[object, ...]:
-        """Whose types decide what is compiled; nothing if nothing is."""
-        tables = self.scheduler.tables
-        carving = getattr(tables, "carving", None)
-        kernels = (getattr(tables, "arrays", None), getattr(carving, "state", None))
-        if kernels == (None, None) and not self.compiles:
-            return ()
-        return (self, self.scheduler, tables, self.meter, self.latency, self.arrivals, *kernels)
+            env.process(serve_compiled(self, env))
+        else:
+            env.process(self._serve(env))
+        env.run()
 
     def _serve(self, env: simpy.Environment) -> SimEvents:
         in_flight: deque[InFlight] = deque()
@@ -172,7 +165,7 @@ class Replica:
                 start_ns=start,
                 duration_ns=duration,
                 running=len(running),
-                waiting=len(waiting),
+                waiting=len(self.scheduler.waiting),
                 served=len(batch.tokens),
                 tokens=shape.num_tokens,
                 prefill_tokens=shape.num_tokens - shape.decode_rows,

@@ -7,6 +7,7 @@ import simpy
 
 from ...policies.batch import slack_size
 from ...policies.callback import reraising
+from ...policies.first_call import first_call
 from ..scheduler_v0 import SchedulerV0
 from ..usage import PARTS
 from .arrivals import arrival_state
@@ -38,13 +39,13 @@ def serve_compiled(replica: "Replica", env: simpy.Environment) -> "SimEvents":
     engine.scalars[MAY_LEAP] = replica.scheduler.can_leap
     tables = table_state(replica.scheduler.tables, engine.seats, len(replica.requests))
     clockwork = _clockwork(replica, tables, engine)
-    code = PAUSED
+    code, tell = PAUSED, replica.hooks.before_compiling
     try:
         while code == PAUSED:
             if replica.stopping():
                 replica.truncated = True
                 break
-            with reraising(tables, clockwork):
+            with first_call(tell, engine, tables, clockwork), reraising(tables, clockwork):
                 code = int(serve(engine, table, tables, clockwork, STEPS_AT_ONCE))
             replica.now_ns = int(engine.scalars[NOW])
             yield env.timeout(replica.now_ns - int(env.now))
@@ -64,7 +65,7 @@ def _clockwork(replica: "Replica", tables: object, engine: EngineArrays) -> Cloc
         scheduler=WholePrompts() if whole else ChunkedPrompts(),
         meter=meter_state(replica.meter, tables, engine.seats),
         latency=latency_state(replica.latency, engine.seats),
-        recorder=make_recorder(replica.recorder, groups, engine.seats),
+        recorder=make_recorder(replica.recorder, engine.seats),
         arrivals=arrival_state(replica.arrivals),
         parts=np.zeros((len(PARTS), labels), dtype=np.int64),
         slack=np.zeros(slack_size(groups), dtype=np.int64),

@@ -239,9 +239,7 @@ def _next_change(tables: CountedTables, seat: int, cross: int) -> int:
 
 @body_of(contract.tables_slack, CountedTables)
 @inner
-def tables_slack(
-    tables: CountedTables, refused: IntArray, watermark: float, out: IntArray
-) -> None:
+def tables_slack(tables: CountedTables, refused: IntArray, watermark: float, out: IntArray) -> None:
     """See Tables.slack."""
     batch.slack(tables.pool, refused, watermark, out)
 

@@ -138,7 +138,7 @@ def pool_parts(carving: Carving) -> tuple[Part, ...]:
             for g in chain for low, high in [carving._span(g)]
         )  # fmt: skip
     if isinstance(carving, StaticPartition):
-        held = list(carving._held.totals)
+        held = carving.held_pages
     elif isinstance(carving, Rebalance):
         sizes, held = list(carving.page_bytes), [part.live for part in carving._parts]
         names = ["+".join(n for n, p in zip(names, carving.part_of, strict=True) if p == part)

@@ -219,6 +219,22 @@ class Carving(ABC):
         """
         return None
 
+    @property
+    def holders_are_slots(self) -> bool:
+        """Whether ``batch`` gives a form that names requests by slot, and not by any number."""
+        return True
+
+    def batch(self, holders: int) -> Any:
+        """This carving as compiled code asks it: a state for the functions of ``policies.batch``.
+
+        It has room for ``holders`` numbers of requests, unless these are slots. What compiled code
+        does to it shows here. Only classes of the package's own need another form than this one,
+        which calls the methods above back.
+        """
+        from .called import called_carving
+
+        return called_carving(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryUsage:

@@ -65,16 +65,22 @@ class OpenArrivals:
 
     def __init__(self, arrival_ns: IntColumn) -> None:
         self._arrival_ns = plain(arrival_ns)
-        self._next = 0
+        self.arrived = 0
+        """How many requests arrived so far."""
+
+    @property
+    def column(self) -> IntColumn:
+        """Recorded arrivals in ns; shape (requests,)."""
+        return np.asarray(self._arrival_ns, dtype=np.int64)
 
     def peek(self) -> int | None:
         """See Arrivals."""
-        return self._arrival_ns[self._next] if self._next < len(self._arrival_ns) else None
+        return self._arrival_ns[self.arrived] if self.arrived < len(self._arrival_ns) else None
 
     def pop(self) -> int:
         """See Arrivals."""
-        self._next += 1
-        return self._next - 1
+        self.arrived += 1
+        return self.arrived - 1
 
     def ended(self, slot: int, now_ns: int) -> None:
         """See Arrivals. Nobody waits for anybody."""

@@ -310,7 +310,7 @@ class LargePageTables:
 
     def could_fit(self, slot: int, tokens: int) -> bool:
         """See Tables."""
-        return self.carving.could_fit(self.most_need(slot, tokens), self._watermark)
+        return self.carving.could_fit_above(self.most_need(slot, tokens), self._watermark)
 
     def most_need(self, slot: int, tokens: int) -> Pages:
         """See ``most_held``."""

@@ -1,14 +1,32 @@
 """One page size for every group: PagedAttention's pool, and vLLM's (``v1/core/block_pool.py``)."""
 
+from typing import NamedTuple
+
+import numpy as np
+
 from ...configs.errors import ConfigError, InvariantError
-from ..base import Carving, PageGroup, Pages, Slack
-from .counted import Counted
+from .. import batch
+from ..base import PageGroup
+from ..batch import IntArray
+from ..compiled import body_of, inner
+from ..compiled_carving import CompiledCarving, copies_nothing, widened
+from .counted import add, pop, remove
 
 NULL_PAGES = 1
 """vLLM never hands out block 0: table entries of expired blocks point at it."""
+PAGES, FREE, PAGE_BYTES, REST_BYTES = range(4)
+"""Entries of ``pool``: all pages, free ones, bytes of one, bytes that make no page."""
 
 
-class SinglePool(Carving):
+@copies_nothing
+class SinglePages(NamedTuple):
+    """How many pages each holder has, shape (holders, groups), and the pool."""
+
+    held: IntArray
+    pool: IntArray
+
+
+class SinglePool(CompiledCarving):
     """All groups draw equal pages from one free list. With one size, identity does not matter."""
 
     grouping = "vllm"
@@ -30,59 +48,89 @@ class SinglePool(Carving):
                 "nothing can be served. "
                 "Give it more memory, more GPUs (--tp) or a smaller --block-size."
             )
-        self.free_count = self.num_pages - NULL_PAGES
-        self._held = Counted(len(groups))
+        rest = pool_bytes - self.num_pages * self.page_bytes
+        self.state = SinglePages(
+            held=np.zeros((self.holders, len(groups)), dtype=np.int64),
+            pool=np.array([self.num_pages, self.num_pages - NULL_PAGES, self.page_bytes, rest]),
+        )
 
-    def could_fit(self, need: Pages) -> bool:
-        """See Carving."""
-        return sum(need) <= self.num_pages - NULL_PAGES
+    def grow(self, holders: int) -> None:
+        """See CompiledCarving."""
+        self.state = self.state._replace(held=widened(self.state.held, holders))
 
-    def fits(self, need: Pages, watermark: float = 0.0) -> bool:
-        """See Carving. The watermark is rounded down to pages, as vLLM does."""
-        return sum(need) + int(watermark * self.num_pages) <= self.free_count
-
-    def take(self, slot: int, need: Pages) -> bool:
-        """See Carving."""
-        total = sum(need)
-        if total > self.free_count:
-            return False
-        if total:
-            self.free_count -= total
-            self._held.add(slot, need)
-        return True
-
-    def give(self, slot: int, group: int, count: int) -> None:
-        """See Carving."""
-        self._held.remove(slot, group, count)
-        self.free_count += count
-
-    def free(self, slot: int) -> None:
-        """See Carving."""
-        self.free_count += sum(self._held.pop(slot))
+    @property
+    def free_count(self) -> int:
+        """Pages that nobody holds."""
+        return int(self.state.pool[FREE])
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
         return (self.free_count,) * len(self.groups)
 
-    def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
-        """See Carving. One size has no external fragmentation."""
-        del refused
-        none = (0,) * len(self.groups)
-        kept = min(self.free_count, int(watermark * self.num_pages))
-        remainder = self.pool_bytes - self.num_pages * self.page_bytes
-        return Slack(
-            internal=none,
-            external=none,
-            reserved=remainder + (NULL_PAGES + kept) * self.page_bytes,
-            free=(self.free_count - kept) * self.page_bytes,
-        )
-
     def check(self) -> None:
         """See Carving."""
-        self._held.check()
-        used = sum(self._held.totals)
-        if self.free_count < 0 or used + self.free_count + NULL_PAGES != self.num_pages:
+        held, used = self.state.held, int(self.state.held.sum())
+        balanced = used + self.free_count + NULL_PAGES == self.num_pages
+        if self.free_count < 0 or (held < 0).any() or not balanced:
             raise InvariantError(
                 f"{used} pages used + {self.free_count} free + {NULL_PAGES} null "
                 f"are not the pool's {self.num_pages}"
             )
+
+
+@body_of(batch.could_fit, SinglePages)
+@inner
+def _could_fit(state: SinglePages, need: IntArray) -> bool:
+    return _total(need) <= state.pool[PAGES] - NULL_PAGES
+
+
+@body_of(batch.fits, SinglePages)
+@inner
+def _fits(state: SinglePages, need: IntArray, watermark: float) -> bool:
+    # The watermark is rounded down to pages, as vLLM does.
+    return _total(need) + int(watermark * state.pool[PAGES]) <= state.pool[FREE]
+
+
+@body_of(batch.take, SinglePages)
+@inner
+def _take(state: SinglePages, holder: int, need: IntArray) -> bool:
+    total = _total(need)
+    if total > state.pool[FREE]:
+        return False
+    state.pool[FREE] -= total
+    add(state.held, holder, need)
+    return True
+
+
+@body_of(batch.give, SinglePages)
+@inner
+def _give(state: SinglePages, holder: int, group: int, count: int) -> None:
+    remove(state.held, holder, group, count)
+    state.pool[FREE] += count
+
+
+@body_of(batch.free, SinglePages)
+@inner
+def _free(state: SinglePages, holder: int) -> None:
+    for group in range(state.held.shape[1]):
+        state.pool[FREE] += pop(state.held, holder, group)
+
+
+@body_of(batch.slack, SinglePages)
+@inner
+def _slack(state: SinglePages, refused: IntArray, watermark: float, out: IntArray) -> None:
+    # One size has no external fragmentation.
+    pool = state.pool
+    kept = min(pool[FREE], int(watermark * pool[PAGES]))
+    for entry in range(len(out)):
+        out[entry] = 0
+    out[-2] = pool[REST_BYTES] + (NULL_PAGES + kept) * pool[PAGE_BYTES]
+    out[-1] = (pool[FREE] - kept) * pool[PAGE_BYTES]
+
+
+@inner
+def _total(need: IntArray) -> int:
+    total = 0
+    for pages in need:
+        total += pages
+    return total

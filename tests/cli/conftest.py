@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -13,12 +14,17 @@ import pytest
 GOLDEN = Path(__file__).parents[1] / "golden" / "cli"
 
 
+def _silent(*_: object) -> nullcontext[None]:
+    return nullcontext()
+
+
 @pytest.fixture(autouse=True)
 def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a developer's terminal nor a slow machine may change what is compared."""
+    """Neither a terminal, nor a slow machine, nor an empty cache may change what is compared."""
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("jenga_sim.cli.progress.QUIET_SECONDS", float("inf"))
+    monkeypatch.setattr("jenga_sim.sim.engine.first_call", _silent)
 
 
 @pytest.fixture

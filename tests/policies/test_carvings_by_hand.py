@@ -15,6 +15,8 @@ from jenga_sim.policies.carving.single import SinglePool
 from jenga_sim.policies.carving.static import StaticPartition
 from tests.policies.page_groups import page_group
 
+NONE = (0, 0)
+
 
 def test_single_refuses_pages_of_two_sizes() -> None:
     with pytest.raises(ConfigError, match="pages of one size"):
@@ -30,8 +32,8 @@ def test_a_pool_that_holds_only_null_pages_is_refused(carving: type[Carving]) ->
 def test_single_keeps_one_null_page_and_the_odd_bytes() -> None:
     carving = SinglePool((page_group(0, 10), page_group(1, 10)), 109)
     assert carving.free_pages() == (9, 9)
-    assert carving.slack(None) == Slack((0, 0), (0, 0), reserved=10 + 9, free=90)
-    assert carving.slack(None, 0.25) == Slack((0, 0), (0, 0), reserved=19 + 20, free=70)
+    assert carving.slack(None) == Slack(NONE, NONE, reserved=10 + 9, free=90, cached=NONE)
+    assert carving.slack(None, 0.25) == Slack(NONE, NONE, reserved=19 + 20, free=70, cached=NONE)
 
 
 def test_static_splits_by_page_bytes_and_halves_what_is_bounded() -> None:
@@ -153,7 +155,7 @@ def test_buddy_starts_with_the_binary_digits_of_the_pool_and_a_null_page() -> No
     carving = Buddy(buddy_groups(1, 4), 139)
     # 13 units are 8 + 4 + 1; the null page takes the 4, the smallest block that holds it.
     assert carving.free_pages() == (9, 2)
-    assert carving.slack(None) == Slack((0, 0), (0, 0), reserved=9 + 40, free=90)
+    assert carving.slack(None) == Slack(NONE, NONE, reserved=9 + 40, free=90, cached=NONE)
 
 
 def test_buddy_strands_blocks_that_are_too_small_for_the_page_that_is_lacking() -> None:

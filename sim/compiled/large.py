@@ -139,9 +139,7 @@ def _least(tables: LargeTables, need: IntArray) -> int:
 
 
 @inner
-def _need_of_chunk(
-    tables: LargeTables, hit: int, tokens: int, cross: int, need: IntArray
-) -> None:
+def _need_of_chunk(tables: LargeTables, hit: int, tokens: int, cross: int, need: IntArray) -> None:
     """Pages of a waiting request's first ``tokens`` beyond its hit."""
     rules = tables.rules
     for group in range(len(need)):

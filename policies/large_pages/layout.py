@@ -35,9 +35,8 @@ is the heaps themselves: the rows of a group's pages are its heap, those of the 
 TOKENS of a large page are those of its rank."""
 
 # Columns of ``large``, one row per large page; where one points at another it counts from 1.
-GROUP, OWNER, HANDED, EMPTY, RETURNED, LAST_RETURNED, IDLE, NUM_IDLE, NEXT_OF, PREV_OF, ASKED = range(
-    11
-)
+GROUP, OWNER, HANDED, EMPTY, RETURNED, LAST_RETURNED = range(6)
+IDLE, NUM_IDLE, NEXT_OF, PREV_OF, ASKED = range(6, 11)
 """Group, from 1, 0 while it is free; owner; pages that were ever handed out; empty ones; first and
 last of these that were handed out before; first idle page, and how many; the owner's other large
 pages; the last question that met it (see ``after_hits``)."""

@@ -139,9 +139,9 @@ def take_empty(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]
 def take(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]:
     """Like ``take_empty``, and what is idle is evicted where that is needed."""
     mine = pool.groups[group]
-    if mine[at.QUOTA] > 0 and not pool.owners[owner, group, at.FIRST]:
-        if not empty_pages.free_large(pool):
-            idle_pages.evict_large(pool)
+    wants_large = mine[at.QUOTA] > 0 and not pool.owners[owner, group, at.FIRST]
+    if wants_large and not empty_pages.free_large(pool):
+        idle_pages.evict_large(pool)
     page, count = take_empty(pool, group, owner, most)
     if not count:
         node = idle_pages.evict_small(pool, group)

@@ -100,6 +100,8 @@ class LargePages:
 
     def grow(self, holders: int) -> None:
         """Make room for so many requests at once; ``state`` is another one then."""
+        if holders <= self.holders:
+            return
         more = np.zeros((holders - self.holders, *self.state.owners.shape[1:]), dtype=np.int64)
         self._spare += range(self.holders, holders)
         self.state = self.state._replace(owners=np.concatenate([self.state.owners, more]))
@@ -135,6 +137,14 @@ class LargePages:
         """Requests that hold a page."""
         return int(self.state.nodes[self.state.groups[group, at.BASE] + page, at.REFS])
 
+    def num_shared(self, group: int) -> int:
+        """Small pages of a group that several requests hold."""
+        return int(self.state.groups[group, at.SHARED])
+
+    def holders_of(self, group: int, held: IntArray) -> IntArray:
+        """Requests that hold each of some pages."""
+        return self.state.nodes[self.state.groups[group, at.BASE] + held, at.REFS]
+
     def join(self, owner: int) -> None:
         """A request begins to take pages; see ``empty_pages.join``."""
         if not self._spare:
@@ -152,9 +162,9 @@ class LargePages:
         """What ``need`` would take if it were asked for now; ``hits`` would be held first. Pure."""
         least: list[int] = []
         available = self.free_large + self.evictable_large
-        for group, pages in enumerate(need):
+        for group, count in enumerate(need):
             held = np.array(hits[group] if hits else (), dtype=np.int64)
-            lacking, lost = _lacking(self.state, group, pages, held)
+            lacking, lost = _lacking(self.state, group, count, held)
             least.append(lacking)
             available -= lost
         return Room(tuple(least), available)

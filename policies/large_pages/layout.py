@@ -6,6 +6,9 @@ lists of empty pages are lists of nodes. Node 0 is none. What was never touched 
 so that a pool of millions of pages takes the memory of those that a run uses.
 """
 
+import math
+import mmap
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +23,10 @@ NOBODY, NULL_OWNER, FIRST_HOLDER = range(3)
 """Owners of large pages: nobody, where the request has ended; who holds the null pages and never
 leaves; the first of the requests."""
 MOST_BUCKETS = 1 << 20
+MAP_NORESERVE = 0x4000
+"""Of Linux; Python has the name from 3.13 on."""
+RESERVED = 1 << 28
+"""Bytes that an operating system grants as a rule."""
 
 # Columns of ``nodes``. A page is in one list at a time: that of empty pages, of idle pages of its
 # large page, or of its holder's pages.
@@ -126,9 +133,9 @@ def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bo
     counts = np.zeros(15, dtype=np.int64)
     counts[SIZE], counts[LARGE_NODE], counts[STEP], counts[FRUGAL] = num_large, ends[-1], 1, frugal
     pool = Pool(
-        nodes=np.zeros((num_nodes, 4), dtype=np.int64),
-        cached=np.zeros((num_nodes, 7), dtype=np.int64),
-        times=np.zeros(num_nodes),
+        nodes=_zeros(num_nodes, 4),
+        cached=_zeros(num_nodes, 7),
+        times=_zeros(num_nodes).view(np.float64),
         large=np.zeros((num_large, 11), dtype=np.int64),
         owners=np.zeros((FIRST_HOLDER + holders, num_groups, 9), dtype=np.int64),
         groups=groups,
@@ -138,6 +145,15 @@ def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bo
     )
     _take_null_pages(pool)
     return pool
+
+
+def _zeros(*shape: int) -> IntArray:
+    """Zeros that take no memory until they are written, even where there is not as much."""
+    size = 8 * math.prod(shape)
+    if size < RESERVED or sys.platform != "linux":
+        return np.zeros(shape, dtype=np.int64)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype=np.int64).reshape(shape)
 
 
 def _take_null_pages(pool: Pool) -> None:

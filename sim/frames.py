@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..traces import Trace
 from . import requests as facts
-from .recorder import Sample
+from .recorder import DURATION_NS, RUNNING, SAMPLE_FACTS, START_NS, STEP
 from .requests import FINISHED, NEVER, REJECTED, IntArray, Status
 from .usage import PARTS
 
@@ -131,7 +131,8 @@ class RequestTable:
 class StepTable:
     """One row per sampled step; bytes by part in total, then by ``part:kind``."""
 
-    samples: Sequence[Sample]
+    samples: IntArray
+    """See ``Recorder.samples``."""
     labels: tuple[str, ...]
     """Layer kinds."""
 
@@ -141,31 +142,24 @@ class StepTable:
 
     def columns(self, start: int, end: int) -> dict[str, Column]:
         """See Table."""
-        samples = self.samples[start:end]
-        records = [record for _, record in samples]
-        parts = _integers([record.parts for record in records])
-        parts = parts.reshape(len(samples), len(PARTS), len(self.labels))
-        totals = parts.sum(axis=2)
-        counts = ("running", "waiting", "served", "tokens", "prefill_tokens")
+        facts, sizes = np.split(self.samples[start:end].T.copy(), [len(SAMPLE_FACTS)])
+        parts = sizes[:-2].reshape(len(PARTS), len(self.labels), -1)
+        totals = parts.sum(axis=1)
         return {
-            "step": _integers([step for step, _ in samples]),
+            "step": facts[STEP],
             # Quotients of integers: Unix time in ns has more digits than a float.
-            "start_ms": np.array([record.start_ns / NS_PER_MS for record in records]),
-            "duration_ms": np.array([record.duration_ns / NS_PER_MS for record in records]),
-            **{name: _integers([getattr(record, name) for record in records]) for name in counts},
-            **{part: totals[:, at] for at, part in enumerate(PARTS)},
-            "reserved": _integers([record.slack.reserved for record in records]),
-            "free": _integers([record.slack.free for record in records]),
+            "start_ms": np.array([start_ns / NS_PER_MS for start_ns in facts[START_NS].tolist()]),
+            "duration_ms": facts[DURATION_NS] / NS_PER_MS,
+            **dict(zip(SAMPLE_FACTS[RUNNING:], facts[RUNNING:], strict=True)),
+            **dict(zip(PARTS, totals, strict=True)),
+            "reserved": sizes[-2],
+            "free": sizes[-1],
             **{
-                f"{part}:{label}": parts[:, at, kind]
+                f"{part}:{label}": parts[at, kind]
                 for at, part in enumerate(PARTS)
                 for kind, label in enumerate(self.labels)
             },
         }
-
-
-def _integers(values: Any) -> IntArray:
-    return np.array(values, dtype=np.int64)
 
 
 def _words(words: Sequence[str | None]) -> Column:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import requests as facts
+from .gaps import Gaps
 from .recorder import Recorder
 from .requests import FINISHED, NEVER, REJECTED, Requests
 from .sums import fsum
@@ -43,11 +44,14 @@ def latency_figures(name: str, values_ms: FloatArray) -> dict[str, float | None]
     return _figures(name, unique, counts)
 
 
-def pooled_figures(
-    name: str, values: IntArray, counts: IntArray, unit_per_ms: float
-) -> dict[str, float | None]:
-    """The same figures of ascending values that are given with how often they occurred."""
-    return _figures(name, values / unit_per_ms, counts)
+def gap_figures(name: str, gaps: Gaps) -> dict[str, float | None]:
+    """The same figures of gaps; mean and std are exact even where gaps are rounded to units."""
+    values_ns, counts = gaps.sorted()
+    figures = _figures(name, values_ns / NS_PER_MS, counts)
+    if gaps.unit_ns > 1:
+        figures[f"mean_{name}_ms"] = gaps.mean_ns / NS_PER_MS
+        figures[f"std_{name}_ms"] = gaps.std_ns / NS_PER_MS
+    return figures
 
 
 def _figures(name: str, values: FloatArray, weights: IntArray) -> dict[str, float | None]:
@@ -113,7 +117,7 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
         "output_throughput_per_gpu": per_second(output_total) / num_gpus,
         **latency_figures("ttft", served.ttft_ms()),
         **latency_figures("tpot", served.tpot_ms()),
-        **pooled_figures("itl", *_gaps(recorder), NS_PER_MS),
+        **gap_figures("itl", recorder.gaps),
         **latency_figures("e2el", served.e2e_ms()),
         "batch_size": _batch_size(recorder),
         "num_steps": recorder.num_steps,
@@ -164,12 +168,6 @@ def _span_ns(table: IntArray, served: _Served) -> int:
         return 0
     arrival = table[facts.ARRIVAL_NS]
     return int(served.last.max()) - int(arrival[arrival != NEVER].min())
-
-
-def _gaps(recorder: Recorder) -> tuple[IntArray, IntArray]:
-    """Gaps between tokens, ascending, and how often each occurred."""
-    values = np.array(sorted(recorder.itl_ns), dtype=np.int64)
-    return values, np.array([recorder.itl_ns[gap] for gap in values.tolist()], dtype=np.int64)
 
 
 def prefix_cache_figures(requests: Requests, tables: Tables) -> dict[str, Any]:

@@ -141,6 +141,7 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
         TraceKeys(setup.trace),
         config,
         pool_bytes=setup.pool.bytes,
+        longest=_longest_served(requests, config),
     )
     return cached, _cached_meter(cached)
 

@@ -6,7 +6,7 @@ those of the request that reads most of it; it is dead if nobody reads any.
 
 import numpy as np
 
-from ..compiled import allocating
+from ..compiled import allocating, inner
 from .layout import BLOCK, CHUNKED, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
 
 VIEW_GROUP, VIEW_KIND, VIEW_WINDOW, VIEW_CLASS = range(4)
@@ -16,6 +16,9 @@ ROW, VIEW, INDEX, SHARED = range(4)
 """Rows of ``shared``: request (its place among those that run), view, block, page."""
 LIVE, DEAD_PAGES = range(2)
 """What sums over requests count too often: tokens and dead pages."""
+HOLDERS, BEST = range(2)
+"""Columns of ``partial``: requests whose window begins on a page, or behind it, and the most tokens
+that one of them reads there."""
 
 
 @allocating
@@ -33,7 +36,7 @@ def find_shared(
         group = views[VIEW_GROUP, view]
         for index in range(marks[NULLS, group], marks[LENGTH, group]):
             page = table[group, index]
-            if page != NULL and arrays.pages[REFS, page] > 1:
+            if page != NULL and arrays.pages[page, REFS] > 1:
                 found[ROW, count] = row
                 found[VIEW, count] = view
                 found[INDEX, count] = index
@@ -87,3 +90,62 @@ def excess(
                     result[step, DEAD_PAGES, view] -= dead[step]
                 best[step] = dead[step] = 0
     return result
+
+
+@inner
+def window_start(kind: int, window: int, processed: int) -> int:
+    """First token that the next one reads."""
+    if kind == CHUNKED:
+        return processed // window * window
+    return max(processed - window + 1, 0)
+
+
+@inner
+def cut_pages(
+    arrays: Arrays,
+    table: IntArray,
+    marks: IntArray,
+    group: int,
+    start: int,
+    partial: IntArray,
+    out: IntArray,
+) -> None:
+    """Take off what one request, that reads from token ``start`` on, does not of shared pages.
+
+    ``out`` has counted each of them as read to its end by all that hold it, but one.
+    ``join_pages`` follows.
+    """
+    block = arrays.rules[BLOCK, group]
+    end = min((start + block - 1) // block, marks[LENGTH, group])
+    for index in range(marks[NULLS, group], end):
+        page = table[group, index]
+        if page != NULL and arrays.pages[page, REFS] > 1:
+            live = max((index + 1) * block - start, 0)
+            partial[page, HOLDERS] += 1
+            partial[page, BEST] = max(partial[page, BEST], live)
+            out[LIVE] -= block - live
+            if live == 0:
+                out[DEAD_PAGES] += 1
+
+
+@inner
+def join_pages(
+    arrays: Arrays,
+    table: IntArray,
+    marks: IntArray,
+    group: int,
+    start: int,
+    partial: IntArray,
+    out: IntArray,
+) -> None:
+    """Count pages that no request reads as a whole for the one that reads most of them."""
+    block = arrays.rules[BLOCK, group]
+    end = min((start + block - 1) // block, marks[LENGTH, group])
+    for index in range(marks[NULLS, group], end):
+        page = table[group, index]
+        if page != NULL and partial[page, HOLDERS]:
+            if partial[page, HOLDERS] == arrays.pages[page, REFS]:
+                out[LIVE] += block - partial[page, BEST]
+                if partial[page, BEST] == 0:
+                    out[DEAD_PAGES] -= 1
+            partial[page, HOLDERS] = partial[page, BEST] = 0

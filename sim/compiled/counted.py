@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...policies import batch
-from ...policies.base import Carving
 from ...policies.caching.layout import CHUNKED, SLIDING, STATE
 from ...policies.compiled import body_of, inner
 from ...policies.demand_kernels import (
@@ -24,7 +23,7 @@ from ...policies.demand_kernels import (
     rule_rows,
 )
 from ..requests import COMPUTED, CROSS, IN_FLIGHT, OUTPUT, PROMPT, SEAT
-from ..table_contract import growth_classes
+from ..tables import BlockTables
 from . import contract
 from .state import IntArray
 
@@ -53,23 +52,22 @@ class CountedTables(NamedTuple):
     pool: Any
 
 
-def make_counted(
-    carving: Carving, seats: int, slots: int, *, max_in_flight_tokens: int, max_model_len: int
-) -> CountedTables:
+def make_counted(tables: BlockTables, seats: int, slots: int) -> CountedTables:
     """Empty tables of ``seats`` running requests, of ``slots`` altogether."""
-    classes, class_of = growth_classes(carving.groups)
+    carving, classes = tables.carving, tables.classes
     by_slot = carving.holders_are_slots
-    pool = carving.batch(slots if by_slot else seats)
     return CountedTables(
         rules=rule_rows(classes),
-        class_of=np.array(class_of, dtype=np.int64),
+        class_of=np.array(tables.class_of, dtype=np.int64),
         allocated=np.zeros((len(classes), seats), dtype=np.int64),
         expired=np.zeros((len(classes), seats), dtype=np.int64),
         changed=np.zeros(seats, dtype=np.int64),
         quiet=np.zeros(seats, dtype=np.int64),
-        need=np.zeros((2, len(class_of)), dtype=np.int64),
-        limits=np.array([max_in_flight_tokens, max_model_len, by_slot], dtype=np.int64),
-        pool=pool,
+        need=np.zeros((2, len(tables.groups)), dtype=np.int64),
+        limits=np.array(
+            [tables.max_in_flight_tokens, tables.max_model_len, by_slot], dtype=np.int64
+        ),
+        pool=carving.batch(slots if by_slot else seats),
     )
 
 

@@ -34,19 +34,21 @@ from .state import (
     GPU_FREE,
     MAX_SEQS,
     MAX_TOKENS_PER_STEP,
+    NO_COPIES,
     NOW,
     NUM_IN_FLIGHT,
     NUM_RUNNING,
     NUM_STEPS,
     NUM_WAITING,
     OLDEST,
+    REFUSED,
     RUNNING_LIST,
     SAMPLED,
     EngineArrays,
 )
 from .step import Clockwork, is_pure_decode, let_tokens_out, measure_now
 
-SAME, CHANGED, REFUSED = range(3)
+SAME, CHANGED, NOT_TO_BE_HAD = range(3)
 
 
 @inner
@@ -70,7 +72,7 @@ def leap(
     steps = 0
     while steps < most and scalars[NOW] < limit_ns:
         changed = _change_pages(engine, table, tables)
-        if changed == REFUSED:
+        if changed == NOT_TO_BE_HAD:
             break
         if changed and scalars[NUM_WAITING] and would_admit(engine, table, tables):
             break
@@ -78,7 +80,7 @@ def leap(
         if contract.tables_due(tables) != due_ns:
             break
         if changed or not steps:
-            contract.tables_slack(tables, engine.refused, engine.shares[0], clockwork.slack)
+            contract.tables_slack(tables, engine.needs[REFUSED], engine.watermark, clockwork.slack)
         duration = _run_step(engine, table, tables, clockwork)
         if not flying:
             settling = duration
@@ -142,7 +144,7 @@ def _limit_ns(due_ns: int, arrival_ns: int) -> int:
 
 @inner
 def _change_pages(engine: EngineArrays, table: IntArray, tables: Any) -> int:
-    """Let the tables that must change do so: SAME, CHANGED, or REFUSED if one may not."""
+    """Let the tables that must change do so: SAME, CHANGED, or NOT_TO_BE_HAD if one may not."""
     contract.begin_step(tables)
     outcome = SAME
     for place in range(engine.scalars[NUM_RUNNING]):
@@ -150,7 +152,7 @@ def _change_pages(engine: EngineArrays, table: IntArray, tables: Any) -> int:
         if table[COMPUTED, slot] >= tables.quiet[table[SEAT, slot]]:
             outcome = CHANGED
             if not contract.allocate(tables, table, slot, 1, 0):
-                outcome = REFUSED
+                outcome = NOT_TO_BE_HAD
                 break
     contract.end_step(tables)
     return outcome
@@ -184,7 +186,7 @@ def _run_step(engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clo
         0,
         clockwork.parts,
         clockwork.slack,
-        clockwork.unmoved,
+        engine.counts[NO_COPIES],
         0,
     )
     scalars[NUM_STEPS] += 1

@@ -1,52 +1,85 @@
 """A replica whose steps are taken by compiled code, some thousand at a time."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import simpy
 
-from ...configs.errors import StalledError
 from ...policies.batch import slack_size
-from ...policies.called import reraising
-from ..engine import Replica, SimEvents
-from ..requests import REJECTED
+from ...policies.callback import reraising
+from ...policies.first_call import first_call
+from ..scheduler_v0 import SchedulerV0
 from ..usage import PARTS
 from .arrivals import arrival_state
-from .meter import make_meter
+from .latency import latency_state
+from .meter import meter_state
 from .recorder import make_recorder, pour
-from .serve import DONE, PAUSED, STALLED, serve
-from .state import MAY_LEAP, NOW, REASONS, EngineArrays, make_engine
+from .schedule import ChunkedPrompts
+from .schedule_v0 import WholePrompts
+from .serve import PAUSED, STALLED, serve
+from .state import MAY_LEAP, NOW, NUM_RUNNING, REASON, REASONS, RUNNING_LIST
+from .state import EngineArrays, make_engine
 from .step import Clockwork
-from .tables import compiled_tables
+from .tables import table_state
+from .waiting import in_order
+
+if TYPE_CHECKING:
+    from ..engine import Replica, SimEvents
 
 STEPS_AT_ONCE = 4096
 """Steps between two looks at progress and interrupts: some milliseconds."""
 
 
-class CompiledReplica(Replica):
-    """A Replica with the same results. Hooks are called every ``STEPS_AT_ONCE`` steps."""
-
-    def _serve(self, env: simpy.Environment) -> SimEvents:
-        engine = self._engine(int(env.now))
-        tables = compiled_tables(self.scheduler.tables, engine.seats, len(self.requests))
-        clockwork = self._clockwork(tables)
-        code = PAUSED
+def serve_compiled(replica: "Replica", env: simpy.Environment) -> "SimEvents":
+    """Serve everything, as ``Replica`` would step by step; a simpy process."""
+    table, config = replica.requests.table, replica.scheduler.config
+    engine = make_engine(
+        config, len(replica.requests), len(replica.scheduler.tables.groups), int(env.now)
+    )
+    engine.scalars[MAY_LEAP] = replica.scheduler.can_leap
+    tables = table_state(replica.scheduler.tables, engine.seats, len(replica.requests))
+    clockwork = _clockwork(replica, tables, engine)
+    code, tell = PAUSED, replica.hooks.before_compiling
+    try:
         while code == PAUSED:
-            if self._stopping():
-                self.truncated = True
+            if replica.stopping():
+                replica.truncated = True
                 break
-            with reraising(tables, clockwork.arrivals):
-                code = int(serve(engine, self.requests.table, tables, clockwork, STEPS_AT_ONCE))
-            self._look(engine)
-            yield env.timeout(self.now_ns - int(env.now))
-            if self.hooks.after_step is not None:
-                self.hooks.after_step(self)
-        pour(clockwork.recorder, self.recorder)
-        if code == STALLED:
-            raise StalledError(self._diagnosis())
+            with first_call(tell, engine, tables, clockwork), reraising(tables, clockwork):
+                code = int(serve(engine, table, tables, clockwork, STEPS_AT_ONCE))
+            replica.now_ns = int(engine.scalars[NOW])
+            yield env.timeout(replica.now_ns - int(env.now))
+            if replica.hooks.after_step is not None:
+                replica.hooks.after_step(replica)
+    finally:
+        _hand_over(replica, engine)
+        pour(clockwork.recorder, replica.recorder)
+    if code == STALLED:
+        raise replica.stalled()
 
-    def _engine(self, start_ns: int) -> EngineArrays:
-        config, groups = self.scheduler.config, self.scheduler.tables.groups
-        engine = make_engine(config, len(self.requests), len(groups), start_ns)
-        engine.scalars[MAY_LEAP] = self.scheduler.can_leap
-        return engine
+
+def _clockwork(replica: "Replica", tables: object, engine: EngineArrays) -> Clockwork:
+    groups, labels = len(replica.scheduler.tables.groups), len(replica.recorder.labels)
+    whole = isinstance(replica.scheduler, SchedulerV0)
+    return Clockwork(
+        scheduler=WholePrompts() if whole else ChunkedPrompts(),
+        meter=meter_state(replica.meter, tables, engine.seats),
+        latency=latency_state(replica.latency, engine.seats),
+        recorder=make_recorder(replica.recorder, engine.seats),
+        arrivals=arrival_state(replica.arrivals),
+        parts=np.zeros((len(PARTS), labels), dtype=np.int64),
+        slack=np.zeros(slack_size(groups), dtype=np.int64),
+        reads=np.zeros(max(1, len(replica.latency.classes)), dtype=np.int64),
+        prefills=np.zeros((3, engine.seats), dtype=np.int64),
+    )
+
+
+def _hand_over(replica: "Replica", engine: EngineArrays) -> None:
+    """Let the plain replica and its scheduler know who runs, who waits and who was rejected."""
+    scheduler, scalars = replica.scheduler, engine.scalars
+    scheduler.running[:] = engine.lists[RUNNING_LIST, : scalars[NUM_RUNNING]].tolist()
+    for slot in in_order(engine):
+        scheduler.waiting.add(slot)
+    reasons = engine.queue[REASON]
+    for slot in np.flatnonzero(reasons).tolist():
+        replica.rejected[slot] = REASONS[reasons[slot]]

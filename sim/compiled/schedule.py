@@ -18,15 +18,17 @@ from ..requests import (
     PROMPT,
     RUNNING,
     SCHEDULED_NS,
+    SEAT,
     STALE,
     STATUS,
     WAITING,
     IntArray,
 )
 from . import contract, waiting
-from .batches import admit, advance, clear, drop, give_seat, preempt, put, stop_running
+from .batches import admit, clear, drop, give_seat, preempt, put, stop_running
 from .state import (
     ALONE,
+    ASKED,
     BY_PRIORITY,
     CHUNKED_PREFILL,
     MAX_MODEL_LEN,
@@ -36,6 +38,8 @@ from .state import (
     NUM_PREEMPTED,
     NUM_RUNNING,
     NUM_WAITING,
+    PASSED_OVER,
+    REFUSED,
     RESERVE_WHOLE,
     RESTART_ALONE,
     RUNNING_LIST,
@@ -64,7 +68,7 @@ def schedule_v1(
     """See Scheduler."""
     scalars = engine.scalars
     clear(engine, which)
-    engine.refused[0] = NOTHING_REFUSED
+    engine.needs[REFUSED, 0] = NOTHING_REFUSED
     contract.begin_step(tables)
     several = scalars[NUM_RUNNING] + scalars[NUM_WAITING] > 1
     threshold = scalars[THRESHOLD] if several else 0
@@ -72,7 +76,6 @@ def schedule_v1(
     if engine.counts[NUM_PREEMPTED, which] == 0:
         _serve_waiting(engine, table, tables, which, budget, threshold)
     contract.end_step(tables)
-    advance(engine, table, which)
 
 
 @inner
@@ -87,7 +90,9 @@ def _serve_running(
         if new <= 0:
             index += 1
             continue
-        while not contract.allocate(tables, table, slot, new, 0):
+        # Asked here, because most need no page and a call costs more than the question.
+        fits = table[COMPUTED, slot] + new <= tables.quiet[table[SEAT, slot]]
+        while not fits and not contract.allocate(tables, table, slot, new, 0):
             victim = _victim(engine, table)
             if stop_running(engine, victim) < index:
                 index -= 1
@@ -155,7 +160,7 @@ def _serve_waiting(
         if table[STALE, slot] > 0:
             # Its output from before the preemption is still in flight.
             waiting.remove(engine, table, slot)
-            engine.passed_over[passed_over] = slot
+            engine.lists[PASSED_OVER, passed_over] = slot
             passed_over += 1
             if slot == scalars[ALONE]:
                 break
@@ -165,7 +170,7 @@ def _serve_waiting(
         new = _first_chunk(engine, table, slot, hit, junction, budget, threshold)
         if new == 0:
             break
-        if is_lacking(engine, table, tables, slot, hit, new, engine.refused):
+        if is_lacking(engine, table, tables, slot, hit, new, engine.needs[REFUSED]):
             break
         give_seat(engine, table, slot)
         if not contract.allocate(tables, table, slot, new, hit):
@@ -177,7 +182,7 @@ def _serve_waiting(
             table[SCHEDULED_NS, slot] = scalars[NOW]
         budget -= new
     for place in range(passed_over - 1, -1, -1):
-        waiting.prepend(engine, table, engine.passed_over[place])
+        waiting.prepend(engine, table, engine.lists[PASSED_OVER, place])
 
 
 @inner
@@ -203,7 +208,7 @@ def is_lacking(
 
     The whole prompt must fit above the watermark, which does not apply while nothing runs.
     """
-    watermark = engine.shares[0] if engine.scalars[NUM_RUNNING] else 0.0
+    watermark = engine.watermark if engine.scalars[NUM_RUNNING] else 0.0
     whole = engine.scalars[RESERVE_WHOLE] != 0
     return contract.lacking(tables, table, slot, hit, new, watermark, whole, need)
 
@@ -221,7 +226,7 @@ def would_admit(engine: EngineArrays, table: IntArray, tables: Any) -> bool:
         return False
     hit, junction = contract.look_up(tables, table, slot)
     new = _first_chunk(engine, table, slot, hit, junction, budget, scalars[THRESHOLD])
-    return new > 0 and not is_lacking(engine, table, tables, slot, hit, new, engine.asked)
+    return new > 0 and not is_lacking(engine, table, tables, slot, hit, new, engine.needs[ASKED])
 
 
 @inner

@@ -7,7 +7,7 @@ from ...policies.batch import NOTHING_REFUSED
 from ...policies.compiled import body_of, inner
 from ..requests import NEVER, OUTPUT, PROMPT, SCHEDULED_NS, IntArray
 from . import contract, waiting
-from .batches import admit, advance, clear, give_seat, preempt, put, stop_running
+from .batches import admit, clear, give_seat, preempt, put, stop_running
 from .schedule import next_waiting, schedule
 from .state import (
     ALONE,
@@ -17,6 +17,7 @@ from .state import (
     NUM_RUNNING,
     NUM_SERVED,
     NUM_WAITING,
+    REFUSED,
     RESTART_ALONE,
     RUNNING_LIST,
     EngineArrays,
@@ -34,7 +35,7 @@ def schedule_v0(
 ) -> None:
     """See SchedulerV0. Every window moves before anything else happens."""
     clear(engine, which)
-    engine.refused[0] = NOTHING_REFUSED
+    engine.needs[REFUSED, 0] = NOTHING_REFUSED
     contract.begin_step(tables)
     for place in range(engine.scalars[NUM_RUNNING]):
         contract.trim(tables, table, engine.lists[RUNNING_LIST, place])
@@ -42,7 +43,6 @@ def schedule_v0(
     if engine.counts[NUM_SERVED, which] == 0:
         _decode(engine, table, tables, which)
     contract.end_step(tables)
-    advance(engine, table, which)
 
 
 @inner
@@ -57,7 +57,7 @@ def _prefill(engine: EngineArrays, table: IntArray, tables: Any, which: int) -> 
         hit, _ = contract.look_up(tables, table, slot)
         tokens = table[PROMPT, slot] + table[OUTPUT, slot]
         if contract.lacking(
-            tables, table, slot, hit, tokens - hit, engine.shares[0], True, engine.refused
+            tables, table, slot, hit, tokens - hit, engine.watermark, True, engine.needs[REFUSED]
         ):
             return
         if tokens > left or scalars[NUM_RUNNING] >= scalars[MAX_SEQS]:

@@ -10,7 +10,6 @@ from ..requests import NEVER
 from ..scheduler import SchedulerConfig
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 # Entries of ``scalars`` that change.
 (
@@ -51,42 +50,50 @@ far."""
 steps of an unchanged batch are alike)."""
 NUM_SCALARS = 24
 
-# Rows of ``lists``: each has room for ``max_num_seqs`` requests.
-RUNNING_LIST, SEATS, BATCH = range(3)
-"""Slots that run, in order; free seats; from BATCH on the rows of both batches."""
+# Rows of ``lists``.
+RUNNING_LIST, SEATS, PASSED_OVER, BATCH = range(4)
+"""Slots that run, in order; free seats; slots that stand aside while a step admits others; from
+BATCH on the rows of both batches."""
 SLOTS, NEW, SAMPLED = range(3)
 """Rows of a batch: slots in the order they were scheduled, their tokens; slots that get a token."""
 BATCH_ROWS = 3
 
-# Rows of ``counts``, one column per batch.
-NUM_SERVED, NUM_SAMPLED, NUM_ADMITTED, NUM_PREEMPTED, MOST_NEW, DURATION = range(6)
+# Rows of ``counts``: one column per batch.
+NUM_SERVED, NUM_SAMPLED, NUM_ADMITTED, NUM_PREEMPTED, MOST_NEW, DURATION, OWED, NO_COPIES = range(8)
+"""Of the last two rows the columns are bytes and launches of copies: those that the next step waits
+for, and none."""
+
+
+# Rows of ``queue``, which has room for every request.
+QUEUE, REASON = range(2)
+"""Slots that wait, as a ring or a heap by priority; why each request was rejected."""
+NOT_REJECTED, TOO_LONG, TOO_LARGE = range(3)
+REASONS = ("", "max_model_len", "pool")
+"""What REASON means."""
+
+# Rows of ``needs``: pages per group.
+REFUSED, ASKED = range(2)
+"""Of the head of the queue that the last step refused, see ``policies.batch.slack``; of a question
+that changes nothing."""
 
 
 class EngineArrays(NamedTuple):
-    """The state of one replica beside its requests, tables and clocked parts."""
+    """The state of one replica beside its requests, tables and clocked parts.
+
+    Few arrays: each is a dozen arguments of every compiled function that it is passed to.
+    """
 
     scalars: IntArray
     lists: IntArray
     counts: IntArray
     queue: IntArray
-    """Slots that wait: a ring, or a heap by priority; room for every request."""
-    refused: IntArray
-    """Need per group of the head of the queue that the last step refused; see ``policies.batch``."""
-    asked: IntArray
-    """Likewise, of a question that changes nothing."""
-    passed_over: IntArray
-    """Slots that stand aside while a step admits others."""
-    owed: IntArray
-    """Bytes and launches of copies that the next step waits for."""
-    reasons: IntArray
-    """Per request: why it was rejected."""
-    shares: FloatArray
-    """The watermark."""
+    needs: IntArray
+    watermark: float
 
-
-NOT_REJECTED, TOO_LONG, TOO_LARGE = range(3)
-REASONS = ("", "max_model_len", "pool")
-"""What ``reasons`` means."""
+    @property
+    def seats(self) -> int:
+        """Requests that can run at once."""
+        return (self.lists.shape[1] - 1) // 2
 
 
 def make_engine(config: SchedulerConfig, requests: int, groups: int, start_ns: int) -> EngineArrays:
@@ -110,19 +117,17 @@ def make_engine(config: SchedulerConfig, requests: int, groups: int, start_ns: i
         config.restart_alone,
         0,
     )
-    lists = np.zeros((BATCH + 2 * BATCH_ROWS, seats), dtype=np.int64)
+    # Twice as many may have tokens in flight that were preempted since.
+    lists = np.zeros((BATCH + 2 * BATCH_ROWS, 2 * seats + 1), dtype=np.int64)
     # Popped from the end: the first request gets seat 0.
-    lists[SEATS] = np.arange(seats)[::-1]
+    lists[SEATS, :seats] = np.arange(seats)[::-1]
+    needs = np.zeros((2, groups), dtype=np.int64)
+    needs[REFUSED, 0] = needs[ASKED, 0] = NOTHING_REFUSED
     return EngineArrays(
         scalars=scalars,
         lists=lists,
-        counts=np.zeros((6, 2), dtype=np.int64),
-        queue=np.zeros(max(1, requests), dtype=np.int64),
-        refused=np.full(groups, NOTHING_REFUSED, dtype=np.int64),
-        asked=np.full(groups, NOTHING_REFUSED, dtype=np.int64),
-        # At most those of whom output is in flight.
-        passed_over=np.zeros(2 * seats + 1, dtype=np.int64),
-        owed=np.zeros(2, dtype=np.int64),
-        reasons=np.zeros(requests, dtype=np.int8),
-        shares=np.array([config.watermark]),
+        counts=np.zeros((8, 2), dtype=np.int64),
+        queue=np.zeros((2, max(1, requests)), dtype=np.int64),
+        needs=needs,
+        watermark=config.watermark,
     )

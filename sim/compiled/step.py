@@ -18,10 +18,11 @@ from ..requests import (
     IntArray,
 )
 from . import contract, waiting
-from .batches import finish, receive_tokens, rows_of
+from .batches import advance, finish, receive_token, rows_of
 from .recorder import record_gap, record_idle, record_step
 from .schedule import schedule
 from .state import (
+    ASKED,
     BLOCKED_HEAD,
     DURATION,
     GPU_FREE,
@@ -37,6 +38,9 @@ from .state import (
     NUM_SERVED,
     NUM_STEPS,
     NUM_WAITING,
+    OWED,
+    REASON,
+    REFUSED,
     RUNNING_LIST,
     SAMPLED,
     SLOTS,
@@ -61,8 +65,6 @@ class Clockwork(NamedTuple):
     """Tokens that decodes read, per attention class."""
     prefills: IntArray
     """Columns of new, text and cross tokens, one per chunk."""
-    unmoved: IntArray
-    """No copies."""
 
 
 @inner
@@ -76,9 +78,9 @@ def arrive(engine: EngineArrays, table: IntArray, tables: Any, arrivals: Any) ->
         table[ARRIVAL_NS, slot] = arrival_ns
         total = table[PROMPT, slot] + table[MAX_TOKENS, slot]
         if total > engine.scalars[MAX_MODEL_LEN]:
-            engine.reasons[slot] = TOO_LONG
+            engine.queue[REASON, slot] = TOO_LONG
         elif not contract.possible(tables, table, slot, total):
-            engine.reasons[slot] = TOO_LARGE
+            engine.queue[REASON, slot] = TOO_LARGE
         else:
             table[STATUS, slot] = WAITING
             waiting.add(engine, table, slot)
@@ -93,14 +95,14 @@ def launch(
 ) -> bool:
     """Schedule the next step as batch ``which`` and put it on the GPU; False if it is empty."""
     scalars, counts = engine.scalars, engine.counts
-    contract.tables_tick(tables, scalars[NOW], engine.owed)
+    contract.tables_tick(tables, scalars[NOW], engine.counts[OWED])
     while True:
         schedule(clockwork.scheduler, engine, table, tables, which)
         # A request that preempted itself may start again as soon as it gave its pages back.
         if counts[NUM_SERVED, which] or not counts[NUM_PREEMPTED, which]:
             break
     # Whoever took pages that had to be emptied first waits for the copies.
-    contract.tables_tick(tables, scalars[NOW], engine.owed)
+    contract.tables_tick(tables, scalars[NOW], engine.counts[OWED])
     scalars[BLOCKED_HEAD] = waiting.first(engine)
     if not counts[NUM_SERVED, which]:
         return False
@@ -113,7 +115,7 @@ def _run_batch(
     engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork, which: int
 ) -> None:
     """Time, measure and record a batch."""
-    scalars, counts, owed = engine.scalars, engine.counts, engine.owed
+    scalars, counts, owed = engine.scalars, engine.counts, engine.counts[OWED]
     work_ns, tokens, prefill_tokens = _work_ns(engine, table, clockwork, which)
     copy_ns = 0
     if owed[LAUNCHES]:
@@ -121,7 +123,7 @@ def _run_batch(
     start = max(scalars[NOW], scalars[GPU_FREE])
     counts[DURATION, which] = copy_ns + work_ns
     scalars[GPU_FREE] = start + copy_ns + work_ns
-    contract.tables_slack(tables, engine.refused, engine.shares[0], clockwork.slack)
+    contract.tables_slack(tables, engine.needs[REFUSED], engine.watermark, clockwork.slack)
     measure_now(engine, table, tables, clockwork)
     record_step(
         clockwork.recorder,
@@ -159,12 +161,13 @@ def measure_now(engine: EngineArrays, table: IntArray, tables: Any, clockwork: C
 def _work_ns(
     engine: EngineArrays, table: IntArray, clockwork: Clockwork, which: int
 ) -> tuple[int, int, int]:
-    """Duration of a batch, all of its tokens, and those of prompts."""
+    """Advance a batch's requests: how long it takes, all of its tokens, and those of prompts."""
     row, lists = rows_of(which), engine.lists
     reads, prefills = clockwork.reads, clockwork.prefills
     reads[:] = 0
     tokens = decodes = chunks = 0
     for place in range(engine.counts[NUM_SERVED, which]):
+        advance(engine, table, which, place)
         slot, new = lists[row + SLOTS, place], lists[row + NEW, place]
         text, cross = table[COMPUTED, slot], table[CROSS, slot]
         tokens += new
@@ -187,42 +190,57 @@ def settle(
 ) -> bool:
     """Let a batch's tokens come out now; True if the next steps may be alike."""
     scalars, lists = engine.scalars, engine.lists
-    row, now = rows_of(which), scalars[NOW]
-    let_tokens_out(
-        table, clockwork.recorder, lists[row + SAMPLED], engine.counts[NUM_SAMPLED, which], now, now
-    )
-    # Whoever has its last token is moved to the front of the row of those that got one.
-    finished = receive_tokens(engine, table, tables, which)
+    slots, sampled = lists[rows_of(which) + SLOTS], lists[rows_of(which) + SAMPLED]
+    now, finished = scalars[NOW], 0
+    gap = alike = 0
+    for place in range(engine.counts[NUM_SERVED, which]):
+        slot, new = slots[place], lists[rows_of(which) + NEW, place]
+        table[IN_FLIGHT, slot] -= new
+        if sampled[place]:
+            mine = _token_out(table, slot, now, now)
+            # Most requests have the same gap before their token.
+            if mine != gap:
+                record_gap(clockwork.recorder, gap, alike)
+                gap, alike = mine, 0
+            alike += 1
+            if receive_token(engine, table, tables, slot):
+                # What stood here was read already.
+                sampled[finished] = slot
+                finished += 1
+        table[STALE, slot] = max(0, table[STALE, slot] - new)
+    record_gap(clockwork.recorder, gap, alike)
     for place in range(finished):
-        finish(engine, table, tables, lists[row + SAMPLED, place])
+        finish(engine, table, tables, sampled[place])
     for place in range(finished):
-        contract.has_ended(clockwork.arrivals, lists[row + SAMPLED, place], now)
+        contract.has_ended(clockwork.arrivals, sampled[place], now)
     return scalars[MAY_LEAP] and finished == 0 and is_pure_decode(engine, which)
+
+
+@inner
+def _token_out(table: IntArray, slot: int, first_ns: int, last_ns: int) -> int:
+    """Note tokens of a request, from ``first_ns`` to ``last_ns``; the gap before, 0 if none is."""
+    gap = 0
+    if table[FIRST_TOKEN_NS, slot] < 0:
+        table[FIRST_TOKEN_NS, slot] = first_ns
+    else:
+        gap = first_ns - table[LAST_TOKEN_NS, slot]
+    table[LAST_TOKEN_NS, slot] = last_ns
+    return gap
 
 
 @inner
 def let_tokens_out(
     table: IntArray, recorder: Any, slots: IntArray, count: int, first_ns: int, last_ns: int
 ) -> None:
-    """Note that the first ``count`` of ``slots`` get tokens, from ``first_ns`` to ``last_ns``.
-
-    The gap before the first of them is recorded; most requests have the same.
-    """
+    """Note that the first ``count`` of ``slots`` get tokens, from ``first_ns`` to ``last_ns``."""
     gap = alike = 0
     for place in range(count):
-        slot = slots[place]
-        if table[FIRST_TOKEN_NS, slot] < 0:
-            table[FIRST_TOKEN_NS, slot] = first_ns
-        else:
-            mine = first_ns - table[LAST_TOKEN_NS, slot]
-            if alike and mine != gap:
-                record_gap(recorder, gap, alike)
-                alike = 0
-            gap = mine
-            alike += 1
-        table[LAST_TOKEN_NS, slot] = last_ns
-    if alike:
-        record_gap(recorder, gap, alike)
+        mine = _token_out(table, slots[place], first_ns, last_ns)
+        if mine != gap:
+            record_gap(recorder, gap, alike)
+            gap, alike = mine, 0
+        alike += 1
+    record_gap(recorder, gap, alike)
 
 
 @inner
@@ -240,8 +258,8 @@ def idle(
     engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork, wait_ns: int
 ) -> None:
     """Record a time in which nothing runs."""
-    engine.asked[0] = NOTHING_REFUSED
-    contract.tables_slack(tables, engine.asked, engine.shares[0], clockwork.slack)
+    engine.needs[ASKED, 0] = NOTHING_REFUSED
+    contract.tables_slack(tables, engine.needs[ASKED], engine.watermark, clockwork.slack)
     measure_now(engine, table, tables, clockwork)
     record_idle(
         clockwork.recorder,

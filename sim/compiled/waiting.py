@@ -3,9 +3,18 @@
 The same orders as ``sim.waiting``. A request waits at most once, so the queue has room for all.
 """
 
+import numpy as np
+
 from ...policies.compiled import inner
 from ..requests import ARRIVAL_NS, NEVER, PRIORITY
-from .state import BY_PRIORITY, HEAD, NUM_WAITING, EngineArrays, IntArray
+from .state import (
+    BY_PRIORITY,
+    HEAD,
+    NUM_WAITING,
+    QUEUE,
+    EngineArrays,
+    IntArray,
+)
 
 
 @inner
@@ -13,13 +22,13 @@ def first(engine: EngineArrays) -> int:
     """The request to be served next; NEVER if nobody waits. Pure."""
     if engine.scalars[NUM_WAITING] == 0:
         return NEVER
-    return engine.queue[engine.scalars[HEAD]]
+    return engine.queue[QUEUE, engine.scalars[HEAD]]
 
 
 @inner
 def add(engine: EngineArrays, table: IntArray, slot: int) -> None:
     """Let a request that arrived wait."""
-    scalars, queue = engine.scalars, engine.queue
+    scalars, queue = engine.scalars, engine.queue[QUEUE]
     if scalars[BY_PRIORITY]:
         _push(engine, table, slot)
     else:
@@ -30,7 +39,7 @@ def add(engine: EngineArrays, table: IntArray, slot: int) -> None:
 @inner
 def prepend(engine: EngineArrays, table: IntArray, slot: int) -> None:
     """Put back a request that was preempted or passed over."""
-    scalars, queue = engine.scalars, engine.queue
+    scalars, queue = engine.scalars, engine.queue[QUEUE]
     if scalars[BY_PRIORITY]:
         _push(engine, table, slot)
     else:
@@ -42,7 +51,7 @@ def prepend(engine: EngineArrays, table: IntArray, slot: int) -> None:
 @inner
 def remove(engine: EngineArrays, table: IntArray, slot: int) -> None:
     """Remove a request, wherever it waits; the order of the others stays."""
-    scalars, queue = engine.scalars, engine.queue
+    scalars, queue = engine.scalars, engine.queue[QUEUE]
     if scalars[BY_PRIORITY]:
         place = 0
         while queue[place] != slot:
@@ -75,7 +84,7 @@ def _is_before(table: IntArray, one: int, other: int) -> bool:
 def _push(engine: EngineArrays, table: IntArray, slot: int) -> None:
     place = engine.scalars[NUM_WAITING]
     engine.scalars[NUM_WAITING] += 1
-    _rise(engine.queue, table, place, slot)
+    _rise(engine.queue[QUEUE], table, place, slot)
 
 
 @inner
@@ -89,7 +98,7 @@ def _rise(queue: IntArray, table: IntArray, place: int, slot: int) -> None:
 
 @inner
 def _remove_at(engine: EngineArrays, table: IntArray, place: int) -> None:
-    queue = engine.queue
+    queue = engine.queue[QUEUE]
     engine.scalars[NUM_WAITING] -= 1
     count = engine.scalars[NUM_WAITING]
     slot = queue[count]
@@ -102,3 +111,9 @@ def _remove_at(engine: EngineArrays, table: IntArray, place: int) -> None:
         place = child
     if place < count:
         _rise(queue, table, place, slot)
+
+
+def in_order(engine: EngineArrays) -> list[int]:
+    """Slots that wait, for Python; by priority in no particular order."""
+    count, head = int(engine.scalars[NUM_WAITING]), int(engine.scalars[HEAD])
+    return np.roll(engine.queue[QUEUE], -head)[:count].tolist()

@@ -334,14 +334,11 @@ def figures(run: Run) -> dict[str, Any]:
     requests, recorder = run.replica.requests, run.recorder
     columns = {name: list(column) for name, column in vars(requests).items()}
     kept = {
-        name: value
-        for name, value in vars(recorder).items()
-        if name not in ("listener", "records", "samples")
+        name: value for name, value in vars(recorder).items() if name not in ("listener", "records")
     }
     return {
         "requests": columns,
         "recorder": kept,
-        "samples": recorder.samples,
         "records": recorder.records,
         "rejected": run.replica.rejected,
         "end_ns": run.replica.now_ns,

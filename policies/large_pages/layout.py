@@ -63,7 +63,7 @@ and last page that it holds in a carving, and how many; who joined next and befo
     EMPTIES,
     PARKED,
     HOLDING,
-    SHARED,
+    EXTRA,
     KEYED,
     IDLES,
     IDLES_IN_LARGE,
@@ -73,9 +73,9 @@ and last page that it holds in a carving, and how many; who joined next and befo
 ) = range(15)
 """Small pages of a large one; node of page 0; large pages that the next pages may use, and that the
 need asked about last must use; large pages of the group. Small pages: empty, to be had; empty, in
-large pages that can be evicted; held; held by several; with a key; idle (cached, held by nobody);
-idle in large pages that can be evicted. Such large pages; small pages in the heap; bytes of a small
-page (0 where nobody asks)."""
+large pages that can be evicted; held; holds of one by a request beside another; with a key; idle
+(cached, held by nobody); idle in large pages that can be evicted. Such large pages; small pages in
+the heap; bytes of a small page (0 where nobody asks)."""
 
 # Entries of ``counts``.
 (
@@ -133,9 +133,9 @@ def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bo
     counts = np.zeros(15, dtype=np.int64)
     counts[SIZE], counts[LARGE_NODE], counts[STEP], counts[FRUGAL] = num_large, ends[-1], 1, frugal
     pool = Pool(
-        nodes=_zeros(num_nodes, 4),
-        cached=_zeros(num_nodes, 7),
-        times=_zeros(num_nodes).view(np.float64),
+        nodes=untouched(num_nodes, 4),
+        cached=untouched(num_nodes, 7),
+        times=untouched(num_nodes).view(np.float64),
         large=np.zeros((num_large, 11), dtype=np.int64),
         owners=np.zeros((FIRST_HOLDER + holders, num_groups, 9), dtype=np.int64),
         groups=groups,
@@ -147,7 +147,7 @@ def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bo
     return pool
 
 
-def _zeros(*shape: int) -> IntArray:
+def untouched(*shape: int) -> IntArray:
     """Zeros that take no memory until they are written, even where there is not as much."""
     size = 8 * math.prod(shape)
     if size < RESERVED or sys.platform != "linux":

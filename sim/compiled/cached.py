@@ -31,6 +31,7 @@ from ...policies.caching.layout import (
     WINDOW,
 )
 from ...policies.carving.single import NULL_PAGES
+from ...policies.batch import NEVER_DUE
 from ...policies.compiled import body_of, inner
 from ...policies.demand_kernels import admission_pages, demand, most_pages
 from ..requests import (
@@ -354,3 +355,10 @@ def tables_slack(tables: CachedTables, refused: IntArray, watermark: float, out:
 @inner
 def tables_tick(tables: CachedTables, now_ns: int, moved: IntArray) -> None:
     """Pages stay where they are."""
+
+
+@body_of(contract.tables_due, CachedTables)
+@inner
+def tables_due(tables: CachedTables) -> int:
+    """See Tables.due_ns. Pages stay where they are."""
+    return NEVER_DUE

@@ -17,8 +17,16 @@ from .recorder import make_recorder, pour
 from .schedule import ChunkedPrompts
 from .schedule_v0 import WholePrompts
 from .serve import PAUSED, STALLED, serve
-from .state import MAY_LEAP, NOW, NUM_RUNNING, REASON, REASONS, RUNNING_LIST
-from .state import EngineArrays, make_engine
+from .state import (
+    MAY_LEAP,
+    NOW,
+    NUM_RUNNING,
+    REASON,
+    REASONS,
+    RUNNING_LIST,
+    EngineArrays,
+    make_engine,
+)
 from .step import Clockwork
 from .tables import table_state
 from .waiting import in_order

@@ -9,10 +9,12 @@ from ..requests import (
     COMPUTED,
     CROSS,
     FIRST_TOKEN_NS,
+    IN_FLIGHT,
     LAST_TOKEN_NS,
     MAX_TOKENS,
     PROMPT,
     REJECTED,
+    STALE,
     STATUS,
     WAITING,
     IntArray,
@@ -200,7 +202,7 @@ def settle(
             mine = _token_out(table, slot, now, now)
             # Most requests have the same gap before their token.
             if mine != gap:
-                record_gap(clockwork.recorder, gap, alike)
+                _record_gaps(clockwork.recorder, gap, alike)
                 gap, alike = mine, 0
             alike += 1
             if receive_token(engine, table, tables, slot):
@@ -208,7 +210,7 @@ def settle(
                 sampled[finished] = slot
                 finished += 1
         table[STALE, slot] = max(0, table[STALE, slot] - new)
-    record_gap(clockwork.recorder, gap, alike)
+    _record_gaps(clockwork.recorder, gap, alike)
     for place in range(finished):
         finish(engine, table, tables, sampled[place])
     for place in range(finished):
@@ -237,10 +239,17 @@ def let_tokens_out(
     for place in range(count):
         mine = _token_out(table, slots[place], first_ns, last_ns)
         if mine != gap:
-            record_gap(recorder, gap, alike)
+            _record_gaps(recorder, gap, alike)
             gap, alike = mine, 0
         alike += 1
-    record_gap(recorder, gap, alike)
+    _record_gaps(recorder, gap, alike)
+
+
+@inner
+def _record_gaps(recorder: Any, gap_ns: int, count: int) -> None:
+    """Record a gap unless it is 0: there is none before a first token."""
+    if gap_ns:
+        record_gap(recorder, gap_ns, count)
 
 
 @inner

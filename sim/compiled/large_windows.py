@@ -1,9 +1,7 @@
 """Pages of Jenga's pool that several requests hold: for the meter; see ``caching.sharing``."""
 
 from ...policies.caching.sharing import (
-    BEST,
     DEAD_PAGES,
-    HOLDERS,
     LIVE,
     VIEW_GROUP,
     VIEW_KIND,
@@ -17,6 +15,9 @@ from ...policies.large_pages.layout import IntArray
 from ..requests import CHUNK, COMPUTED, IN_FLIGHT, SEAT
 from . import contract
 from .large_state import GONE, LENGTH, LargeTables
+
+HOLDERS, BEST = range(2)
+"""Of ``LargeTables.partial``: requests that read a page in part, and the most that one reads."""
 
 
 @body_of(contract.held_pages, LargeTables)

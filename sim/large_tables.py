@@ -1,7 +1,7 @@
 """Block tables over Jenga's two levels of pages, with a prefix cache or without.
 
-What happens to the pages is compiled, in ``compiled.large`` and ``policies.large_pages``; this class
-gives each request that runs a seat, and turns arguments and answers.
+What happens to the pages is compiled, in ``compiled.large`` and ``policies.large_pages``; this
+class gives each request that runs a seat, and turns arguments and answers.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ..policies.large_pages import rule_kernels
 from ..policies.large_pages.rule_kernels import chunked_arrays
 from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
 from ..policies.large_pages.whole_prompts import whole_prompt_arrays
-from .compiled import contract, large
+from .compiled import contract, large, large_running, large_windows
 from .compiled.large_keys import unit_keys, write_down
 from .compiled.large_state import (
     GONE,
@@ -31,7 +31,7 @@ from .prefix_keys import IntArray, PrefixKeys, TraceKeys
 from .requests import MAX_TOKENS, NEVER, PROMPT, SEAT, STATUS, Requests, Status
 from .table_contract import NO_HIT, Hit, growth_classes
 
-__all__ = ["LargePageTables", "large"]
+__all__ = ["LargePageTables", "large", "large_running", "large_windows"]
 
 
 class LargePageTables:
@@ -92,9 +92,14 @@ class LargePageTables:
         self._requests = requests
         self._seats = list(range(seats))[::-1]
         self._seat_of = memoryview(self._table[SEAT])
-        self._quiet_until = memoryview(self.state.quiet)
-        self._next_key = memoryview(self.state.next_key)
+        self._quiet_until = self.state.quiet.data
+        self._next_key = self.state.next_key.data
         self._need = np.zeros(len(self.groups), dtype=np.int64)
+
+    def batch(self, seats: int) -> LargeTables:
+        """The arrays, for a compiled run with ``seats`` running requests at most."""
+        assert seats <= len(self.state.changed)
+        return self.state
 
     @property
     def rule_columns(self) -> IntArray:
@@ -232,7 +237,7 @@ class LargePageTables:
         """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""
         found: list[tuple[int, int, int, int]] = []
         for view, group in enumerate(views[0].tolist()):
-            if not self.pool.num_shared(group):
+            if not self.pool.num_extra(group):
                 continue
             each = self.groups[group].pages_per_block
             for row, slot in enumerate(slots):

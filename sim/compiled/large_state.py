@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...policies.base import PageGroup
-from ...policies.large_pages.layout import IntArray, Pool
+from ...policies.large_pages.layout import IntArray, Pool, untouched
 from ..requests import NEVER
 from ..table_contract import growth_classes
 
@@ -70,6 +70,9 @@ class LargeTables(NamedTuple):
     head: IntArray
     short: IntArray
     need: IntArray
+    """Room for a need."""
+    partial: IntArray
+    """Room for ``window_excess``: two entries per node, zero between calls."""
     limits: IntArray
 
 
@@ -119,6 +122,7 @@ def make_tables(
         head=head,
         short=_zeros(3, requests),
         need=_zeros(len(groups)),
+        partial=untouched(len(pool.nodes) if caching else 0, 2),
         limits=np.array([caching, counts_steps, 0, left_free], dtype=np.int64),
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..traces import Trace
+from ..traces.columns import offsets_of
 from ..traces.runs import dense_starts
 from .compiled.keys import TraceKeyArrays, fill_trace_keys
 
@@ -37,20 +38,22 @@ class TraceKeys:
     """
 
     def __init__(self, trace: Trace) -> None:
+        block, runs = trace.block_size, trace.hash_runs
         # Ids may be any numbers; ranks times the block size fit an integer.
-        starts, blocks = dense_starts(trace.hash_runs.values)
+        starts, blocks = dense_starts(runs.values)
+        # The last block of a prompt may be begun only.
+        before = offsets_of(runs.values[:, 1])
+        first = np.repeat(before[runs.offsets[:-1]], runs.counts)
+        prompts = np.repeat(trace.input_tokens, runs.counts)
+        known = np.minimum(runs.values[:, 1], -(-prompts // block)) * block
+        tokens = np.clip(prompts - (before[:-1] - first) * block, 0, known)
         # Whoever wants no output still gets a token, which nobody reads.
         totals = trace.input_tokens + np.maximum(trace.output_tokens, 1)
-        # Keys of one request's own tokens start behind all ids and all requests before it.
-        own = np.zeros(len(trace) + 1, dtype=np.int64)
-        np.cumsum(totals, out=own[1:])
-        own += blocks * trace.block_size
         self.arrays = TraceKeyArrays(
-            runs=np.stack([starts, trace.hash_runs.values[:, 1]], axis=1),
-            offsets=trace.hash_runs.offsets,
-            prompts=trace.input_tokens,
-            own=own,
-            block_size=trace.block_size,
+            runs=np.stack([starts * block, tokens], axis=1),
+            offsets=runs.offsets,
+            # Keys of one request's own tokens start behind all ids and all requests before it.
+            own=offsets_of(totals) + blocks * block,
         )
 
     def of(self, slot: int, unit: int) -> IntArray:

@@ -23,15 +23,11 @@ class TraceKeyArrays(NamedTuple):
     """Where the keys of ``TraceKeys`` come from, as arrays."""
 
     runs: IntArray
-    """Runs of hash ids, shape (runs, 2): rank of the first id, number of ids."""
+    """Runs of hash ids, shape (runs, 2): key of the first token, tokens of the prompt."""
     offsets: IntArray
     """Where each request's runs start, with the total at the end."""
-    prompts: IntArray
-    """Tokens of each prompt."""
     own: IntArray
     """Where each request's own keys start, with their end: one key a token of its longest."""
-    block_size: int
-    """Tokens that a hash id stands for."""
 
 
 @body_of(fill_keys, TraceKeyArrays)
@@ -43,11 +39,10 @@ def fill_trace_keys(keys: TraceKeyArrays, slot: int, unit: int, most: int, out: 
     filled = 0
     start = 0
     for run in range(keys.offsets[slot], keys.offsets[slot + 1]):
-        length = keys.runs[run, 1] * keys.block_size
         # Within a run, as within a block, a key is as far behind another as its last token is.
-        base = keys.runs[run, 0] * keys.block_size - start
-        start += length
-        known = min(count, min(start, keys.prompts[slot]) // unit)
+        base = keys.runs[run, 0] - start
+        start += keys.runs[run, 1]
+        known = min(count, start // unit)
         for index in range(filled, known):
             out[index] = base + (index + 1) * unit - 1
         filled = max(filled, known)

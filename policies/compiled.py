@@ -10,6 +10,7 @@ files that may be compiled. ``NUMBA_DISABLE_JIT=1`` runs the same functions as p
 ``NUMBA_BOUNDSCHECK=1`` raises IndexError where an index is out of range, as plain Python does.
 """
 
+import ctypes
 import hashlib
 import os
 from collections.abc import Callable
@@ -18,17 +19,83 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numba
+from numba import _dynfunc
 from numba.core import config as numba_config
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, LoweringPass, register_pass
+from numba.core.typed_passes import NativeLowering
+from numba.core.untyped_passes import TranslateByteCode
 from numba.extending import overload
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _settings: Any = numba_config
 """numba's settings: module attributes that it makes when it is imported."""
 
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _LeaveToCallers(FunctionPass):
+    """Machine code is made, and optimized, of the functions that Python calls only.
+
+    numba does it for every function together with all that it calls, over and over again from the
+    leaves to the root: that would take three quarters of the time.
+    """
+
+    _name = "leave_to_callers"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
+        library._optimize_final_module = lambda: None
+        library._finalize_final_module = lambda: setattr(library, "_finalized", True)
+        state.library = library
+        state.flags.no_compile = True
+        return False
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _OfferToCallers(LoweringPass):
+    """Let other functions call what has no machine code of its own."""
+
+    _name = "offer_to_callers"
+
+    def __init__(self) -> None:
+        LoweringPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        made = state["cr"]
+        described = made.fndesc
+        # numba's dispatcher needs a function of C; this one raises TypeError where it is called.
+        refuses = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
+        entry = _dynfunc.make_function(
+            described.lookup_module(), described.qualname, "not for Python", refuses, made.env, ()
+        )
+        state.targetctx.insert_user_function(entry, described, [state.library])
+        state["cr"] = made._replace(cfunc=entry)
+        return False
+
+
+class _InnerCompiler(CompilerBase):
+    """numba's pipeline without machine code."""
+
+    def define_pipelines(self) -> list[Any]:
+        passes: Any = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_LeaveToCallers, TranslateByteCode)
+        passes.add_pass_after(_OfferToCallers, NativeLowering)
+        passes.finalize()
+        return [passes]
+
+
 # Kernels work in arrays that they are given. Without counting references to them they compile in
 # two thirds of the time. A division by zero is a mistake that plain Python shows.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-_INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
+_INNER: dict[str, Any] = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _InnerCompiler,
+    **_OPTIONS,
+}
 
 
 def compiled(function: Function) -> Function:
@@ -90,15 +157,10 @@ def contract(declared: Function) -> Function:
     def choose(state: Any, *args: Any) -> Any:
         del args
         body = made.bodies.get(getattr(state, "instance_class", type(None)))
-        if body is None:
-            return None
+        # As it was written: a call around it would double what there is to compile.
+        return getattr(body, "py_func", body)
 
-        def call(state: Any, *args: Any) -> Any:
-            return body(state, *args)
-
-        return call
-
-    overload(dispatch, jit_options=_INNER)(choose)
+    overload(dispatch, jit_options=_INNER, strict=False)(choose)
     dispatch.__name__, dispatch.__doc__ = declared.__name__, declared.__doc__
     result: Any = dispatch
     result.contract = made
@@ -109,16 +171,6 @@ def body_of(declared: Callable[..., Any], state: type) -> Callable[[Function], F
     """Decorator: the function is the body of the contract ``declared`` for states of one type."""
     made: Contract[Any] = declared.contract  # type: ignore[attr-defined]
     return made.register(state)
-
-
-def needs_compiling() -> bool:
-    """Whether the first call of each function will wait for the compiler."""
-    if _settings.DISABLE_JIT:
-        return False
-    try:
-        return not any(cache_folder().rglob("*.nbc"))
-    except RuntimeError:
-        return True
 
 
 @cache

@@ -1,8 +1,7 @@
 """The pool of a prefix cache: equal pages that are held, cached or empty, and how many of each."""
 
 from ..configs.errors import ConfigError
-from ..policies.base import Slack
-from ..policies.caching import layout, queue
+from ..policies.caching import layout
 from ..policies.caching.layout import Arrays
 from ..policies.caching.rules import CacheRules, rule_arrays
 from ..policies.carving.single import NULL_PAGES
@@ -45,30 +44,6 @@ class CachedPool:
 
     def _counts(self, first: int) -> tuple[int, ...]:
         return tuple(self.arrays.counters[first : first + self._groups].tolist())
-
-    def begin_step(self) -> None:
-        """A new step: what was written in the last one can be hit."""
-        self.arrays.counters[layout.STEP] += 1
-
-    def end_step(self) -> None:
-        """All decisions of a step are made: pages of its copies are given up."""
-        if self.arrays.counters[layout.PENDING]:
-            queue.end_step(self.arrays.pages, self.arrays.counters, self.arrays.pending)
-
-    def slack(self, watermark: float) -> Slack:
-        """See Carving. The watermark is kept from pages that hold nothing, as far as they go."""
-        idle = self.idle_pages()
-        empty = self.free_count - sum(idle)
-        kept = min(empty, int(watermark * self.num_pages))
-        none = (0,) * self._groups
-        remainder = self.bytes - self.num_pages * self.page_bytes
-        return Slack(
-            internal=none,
-            external=none,
-            reserved=remainder + (NULL_PAGES + kept) * self.page_bytes,
-            free=(empty - kept) * self.page_bytes,
-            cached=tuple([pages * self.page_bytes for pages in idle]),
-        )
 
 
 def _make_arrays(rules: CacheRules, config: SchedulerConfig, num_pages: int) -> Arrays:

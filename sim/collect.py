@@ -3,17 +3,20 @@
 import hashlib
 import json
 import platform
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..policies.base import PageGroup
 from .dependencies import Dependencies, sessions_of
 from .engine import Replica
+from .frames import RequestTable, StepTable
 from .metrics import FORMULAS, prefix_cache_figures, summarize
 from .requests import Requests
-from .result import Result, requests_frame, steps_frame
+from .result import Result
 from .sessions import SESSION_FORMULAS, session_figures
 from .setup import Setup
 
@@ -21,7 +24,6 @@ from .setup import Setup
 def make_result(setup: Setup, replica: Replica) -> Result:
     """Collect figures, tables, configuration and provenance."""
     config = _config(setup)
-    rejected = list(replica.rejected.values())
     figures = summarize(replica.requests, replica.recorder, setup.engine.tp)
     sessions = _sessions(setup, replica.requests, figures["duration"])
     summary: dict[str, Any] = {
@@ -38,7 +40,7 @@ def make_result(setup: Setup, replica: Replica) -> Result:
         **figures,
         **sessions,
         **prefix_cache_figures(replica.requests, replica.scheduler.tables),
-        "rejected_by": {reason: rejected.count(reason) for reason in sorted(set(rejected))},
+        "rejected_by": dict(sorted(Counter(replica.rejected.values()).items())),
         "kv_pool": setup.pool.describe(),
         "page_groups": [_describe_group(group) for group in setup.groups],
         "latency_model": replica.latency.describe(),
@@ -47,8 +49,8 @@ def make_result(setup: Setup, replica: Replica) -> Result:
     }
     return Result(
         summary=summary,
-        requests=requests_frame(replica.requests, setup.trace, replica.rejected),
-        steps=steps_frame(replica.recorder),
+        request_table=RequestTable(replica.requests.table, setup.trace, replica.rejected),
+        step_table=StepTable(replica.recorder.samples, replica.recorder.labels),
         config=config,
         provenance=_provenance(setup, config, replica),
     )
@@ -110,6 +112,7 @@ def _sha256(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -1,7 +1,8 @@
-"""One replica of an engine on simpy: arrivals, steps, completions; one event per step or leap.
+"""One replica of an engine on simpy: arrivals, steps, completions.
 
 A step is scheduled, takes its pages, runs for as long as the latency model says and then settles.
-With async scheduling the next step is scheduled while one still runs.
+With async scheduling the next step is scheduled while one still runs. What is written here takes
+one step after the other, in plain Python; ``compiled`` does the same thousands of steps at a time.
 """
 
 from collections import deque
@@ -17,7 +18,6 @@ from ..policies.base import NO_MOVES, Moves, Pages, Slack
 from ..policies.demand import live_tokens
 from .arrivals import Arrivals
 from .latency import LatencyModel, Prefill, StepShape
-from .leap import FIRST_STEPS, leap
 from .recorder import Recorder, StepRecord
 from .requests import Requests, Status
 from .scheduler import Batch, Scheduler
@@ -39,9 +39,11 @@ class Hooks:
     """What the caller wants to be told; all optional."""
 
     after_step: Callable[["Replica"], None] | None = None
-    """Called after every settled step or leap (progress, tests)."""
+    """Called after every settled step; of a compiled run after every few thousand."""
     should_stop: Callable[[], bool] | None = None
-    """Asked between steps; True ends the run with what is done."""
+    """Asked as often; True ends the run with what is done."""
+    before_compiling: Callable[[], None] | None = None
+    """Called before a run waits for the compiler, because no run of its kind was made before."""
 
 
 @dataclass
@@ -55,17 +57,15 @@ class Replica:
     recorder: Recorder
     meter: UsageMeter
     fast: bool = True
+    """Whether compiled code takes the steps; the result is the same."""
     check: bool = False
+    """Whether every invariant is checked after every step, which plain Python does."""
     hooks: Hooks = field(default_factory=Hooks)
     now_ns: int = 0
     rejected: dict[int, str] = field(default_factory=dict[int, str])
     truncated: bool = False
     refused: Pages | None = None
     """Need of the head of the queue that the last step refused."""
-    blocked_head: int | None = None
-    """Head of the queue after the last step."""
-    leap_steps: int = FIRST_STEPS
-    """Decode steps to plan at once, at most."""
     gpu_free_ns: int = 0
     """When the GPU is done with all that was launched."""
     owed: Moves = NO_MOVES
@@ -74,23 +74,21 @@ class Replica:
     def run(self) -> None:
         """Serve everything; raises StalledError if requests wait that can never be served."""
         env = simpy.Environment(initial_time=self.arrivals.peek() or 0)
-        env.process(self._serve(env))
+        if self.fast and not self.check:
+            # The compiler is imported only where it is needed.
+            from .compiled.replica import serve_compiled
+
+            env.process(serve_compiled(self, env))
+        else:
+            env.process(self._serve(env))
         env.run()
 
     def _serve(self, env: simpy.Environment) -> SimEvents:
         in_flight: deque[InFlight] = deque()
         depth = self.scheduler.config.concurrent_batches
-        steady = False
-        while not self._stopping():
+        while not self.stopping():
             self.now_ns = int(env.now)
             self._arrive()
-            if steady and len(in_flight) == depth - 1:
-                leapt = leap(self, in_flight)
-                if leapt.duration_ns:
-                    yield env.timeout(leapt.duration_ns)
-                    finished = self._settle_leap(int(env.now))
-                    steady = not (finished or leapt.decision_due)
-                    continue
             if len(in_flight) < depth and self.scheduler.has_requests:
                 launched = self._launch()
                 if launched is not None:
@@ -100,16 +98,16 @@ class Replica:
             if in_flight:
                 first = in_flight.popleft()
                 yield env.timeout(first.duration_ns)
-                steady = self._settle(first, int(env.now))
+                self._settle(first, int(env.now))
                 continue
             wait = self._idle_until_arrival()
             if wait is None:
                 return
             yield env.timeout(wait)
-            steady = False
         self.truncated = True
 
-    def _stopping(self) -> bool:
+    def stopping(self) -> bool:
+        """Whether the caller wants the run to end with what is done."""
         return self.hooks.should_stop is not None and self.hooks.should_stop()
 
     def _arrive(self) -> None:
@@ -143,9 +141,7 @@ class Replica:
         batch = self._schedule()
         # Whoever took pages that had to be emptied first waits for the copies.
         self.owed = self.owed.plus(due).plus(tables.tick(self.now_ns))
-        waiting = self.scheduler.waiting
         self.refused = batch.refused
-        self.blocked_head = waiting.peek() if len(waiting) else None
         if self.check:
             tables.check()
         if not batch.tokens:
@@ -169,7 +165,7 @@ class Replica:
                 start_ns=start,
                 duration_ns=duration,
                 running=len(running),
-                waiting=len(waiting),
+                waiting=len(self.scheduler.waiting),
                 served=len(batch.tokens),
                 tokens=shape.num_tokens,
                 prefill_tokens=shape.num_tokens - shape.decode_rows,
@@ -228,58 +224,33 @@ class Replica:
             ),
         )
 
-    def _settle(self, done: InFlight, end_ns: int) -> bool:
-        """Let a step's tokens come out at ``end_ns``; True if the next steps may be alike."""
+    def _settle(self, done: InFlight, end_ns: int) -> None:
+        """Let a step's tokens come out at ``end_ns``."""
         self.now_ns = end_ns
-        batch = done.batch
-        for slot in batch.sampled:
+        for slot in done.batch.sampled:
             self._token_out(slot, end_ns)
-        finished = self.scheduler.complete(batch)
-        self._ended(finished)
+        # Those who waited for the end of a request may arrive.
+        for slot in self.scheduler.complete(done.batch):
+            self.arrivals.ended(slot, end_ns)
         if self.check:
             self.scheduler.tables.check()
         if self.hooks.after_step is not None:
             self.hooks.after_step(self)
-        leaps = self.fast and self.scheduler.can_leap
-        return leaps and not finished and self.is_pure_decode(batch)
-
-    def is_pure_decode(self, batch: Batch) -> bool:
-        """Whether everything that runs decoded one token and nothing else happened."""
-        if batch.admitted or batch.preempted:
-            return False
-        everyone = len(batch.sampled) == len(batch.tokens) == len(self.scheduler.running)
-        return everyone and max(batch.tokens.values()) == 1
 
     def _token_out(self, slot: int, end_ns: int) -> None:
         requests = self.requests
         if requests.first_token_ns[slot] < 0:
             requests.first_token_ns[slot] = end_ns
         else:
-            self.recorder.itl_ns[end_ns - requests.last_token_ns[slot]] += 1
+            self.recorder.gaps.add(end_ns - requests.last_token_ns[slot])
         requests.last_token_ns[slot] = end_ns
-
-    def _settle_leap(self, end_ns: int) -> bool:
-        """Finish the requests that a leap brought to their end; whether there were any."""
-        self.now_ns = end_ns
-        finished = [slot for slot in self.scheduler.running if self.scheduler.is_done(slot)]
-        for slot in finished:
-            self.scheduler.finish(slot)
-        self._ended(finished)
-        if self.hooks.after_step is not None:
-            self.hooks.after_step(self)
-        return bool(finished)
-
-    def _ended(self, finished: list[int]) -> None:
-        """Let those who waited for the end of a request arrive."""
-        for slot in finished:
-            self.arrivals.ended(slot, self.now_ns)
 
     def _idle_until_arrival(self) -> int | None:
         """Time to the next arrival, recorded as idle; None at the end of the run."""
         arrival_ns = self.arrivals.peek()
         if arrival_ns is None:
             if self.scheduler.has_requests:
-                raise StalledError(self._diagnosis())
+                raise self.stalled()
             return None
         wait = arrival_ns - self.now_ns
         # There is none if a request was dropped just now, and the next one comes after it.
@@ -289,11 +260,12 @@ class Replica:
             self.recorder.idle(self.now_ns, wait, len(self.scheduler.waiting), parts, slack)
         return wait
 
-    def _diagnosis(self) -> str:
+    def stalled(self) -> StalledError:
+        """Why the run cannot go on."""
         slot = self.scheduler.waiting.peek()
         tables = self.scheduler.tables
         need = tables.admission_need(slot, self.requests.num_tokens(slot))
-        return (
+        return StalledError(
             f"the run cannot make progress at {self.now_ns / 1e9:.3f} s: "
             f"{len(self.scheduler.waiting)} requests wait, {len(self.scheduler.running)} run, none "
             f"will arrive. The first, request {slot} with {self.requests.num_tokens(slot)} tokens, "

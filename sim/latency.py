@@ -7,8 +7,9 @@ on L40S; fp8 and attention are rougher. Measured profiles will take their place.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,9 @@ from ..configs.engine import ResolvedEngine, weight_flops_dtype
 from ..configs.errors import ConfigError
 from ..configs.specs import GPUSpec, KVCacheSpec, ModelSpec
 from ..configs.work import attention_flops
+from ..policies.demand_kernels import kind_code
 from ..policies.grouping.contents import label_of
+from .compiled.roofline import PER_SAMPLES, PER_TOKENS, Roofline, copy_ns, step_ns
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,8 +40,7 @@ runs, as NVIDIA published for a V100 ("Getting Started with CUDA Graphs", 2019).
 UNCERTAINTY_PCT = 15.0
 
 
-@dataclass(frozen=True)
-class Prefill:
+class Prefill(NamedTuple):
     """One prefill chunk: ``new`` tokens that end at ``text``; ``cross`` encoder tokens."""
 
     new: int
@@ -67,10 +69,6 @@ class LatencyModel(Protocol):
 
     def step_ns(self, shape: StepShape) -> int:
         """Duration of one step."""
-        ...
-
-    def decode_ns(self, rows: int, reads: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Durations of pure decode steps of ``rows`` requests; ``reads[i]`` as in StepShape."""
         ...
 
     def copy_ns(self, moved_bytes: int, launches: int) -> int:
@@ -123,11 +121,15 @@ class AnalyticalLatency:
         self._flops_per_us = gpu.flops["bf16"] / 1e6
         self._bytes_per_us = gpu.memory_bandwidth / 1e6
         specs = engine.kv_cache_specs(model)
-        self._states = [spec for spec in specs if spec.is_state]
-        self._state_bytes = sum(spec.state_bytes for spec in self._states)
         self._classes = _attention_classes(model, specs, engine.tp)
-        self._per_tokens = self._token_table(max_tokens or engine.max_num_batched_tokens)
-        self._per_samples = self._head_table(engine.max_num_seqs)
+        per_tokens = self._token_table(max_tokens or engine.max_num_batched_tokens)
+        per_samples = self._head_table(engine.max_num_seqs)
+        tables = np.zeros((2, max(len(per_tokens), len(per_samples))))
+        tables[PER_TOKENS, : len(per_tokens)] = per_tokens
+        tables[PER_SAMPLES, : len(per_samples)] = per_samples
+        states = [spec for spec in specs if spec.is_state]
+        self.roofline = self._make_roofline(states, tables)
+        """What the compiled engine asks instead."""
 
     @property
     def classes(self) -> tuple[AttentionClass, ...]:
@@ -136,23 +138,22 @@ class AnalyticalLatency:
 
     def step_ns(self, shape: StepShape) -> int:
         """See LatencyModel."""
-        total = self._per_tokens[shape.num_tokens] + self._per_samples[shape.num_samples]
-        if shape.decode_rows:
-            reads = np.array([shape.decode_reads], dtype=np.int64)
-            total = total + self._decode_us(shape.decode_rows, reads)[0]
-        for chunk in shape.prefills:
-            total = total + self._prefill_us(chunk)
-        return int(total * 1e3 + 0.5)
-
-    def decode_ns(self, rows: int, reads: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """See LatencyModel."""
-        total = self._per_tokens[rows] + self._per_samples[rows] + self._decode_us(rows, reads)
-        return (total * 1e3 + 0.5).astype(np.int64)
+        prefills = np.array(shape.prefills, dtype=np.int64).reshape(-1, 3).T.copy()
+        return int(
+            step_ns(
+                self.roofline,
+                shape.num_tokens,
+                shape.num_samples,
+                shape.decode_rows,
+                np.array(shape.decode_reads, dtype=np.int64),
+                prefills,
+                len(shape.prefills),
+            )
+        )
 
     def copy_ns(self, moved_bytes: int, launches: int) -> int:
         """See LatencyModel. Every byte is read and written, at the rate of every other kernel."""
-        total = MEMORY_FACTOR * 2 * moved_bytes / self._bytes_per_us + launches * COPY_START_US
-        return int(total * 1e3 + 0.5)
+        return int(copy_ns(self.roofline, moved_bytes, launches))
 
     def describe(self) -> dict[str, Any]:
         """See LatencyModel."""
@@ -181,40 +182,22 @@ class AnalyticalLatency:
             "request_overhead_us": self._engine.config.request_overhead_us,
         }
 
-    def _roofline(self, flops: Any, bytes_moved: Any) -> Any:
-        """Smooth maximum of compute and memory time, exponent 2 (exactly rounded everywhere)."""
-        compute = COMPUTE_FACTOR * flops / self._flops_per_us
-        memory = MEMORY_FACTOR * bytes_moved / self._bytes_per_us
-        return np.sqrt(compute * compute + memory * memory)
-
-    def _decode_us(self, rows: int, reads: npt.NDArray[np.int64]) -> FloatArray:
-        total = np.zeros(len(reads))
-        for index, cls in enumerate(self._classes):
-            tokens = reads[:, index].astype(np.float64)
-            each = self._roofline(cls.flops_per_pair * tokens, cls.bytes_per_token * tokens)
-            total = total + cls.layers * (GEMM_START_US + each)
-        if self._states:
-            moved = 2.0 * rows * self._state_bytes
-            total = total + (
-                len(self._states) * GEMM_START_US + MEMORY_FACTOR * moved / self._bytes_per_us
-            )
-        return total
-
-    def _prefill_us(self, chunk: Prefill) -> float:
-        total = 0.0
-        for cls in self._classes:
-            spec = cls.spec
-            pairs = attention_pairs(spec, chunk)
-            read = chunk.cross if spec.kind == "cross" else chunk.text
-            each = self._roofline(cls.flops_per_pair * pairs, cls.bytes_per_token * read)
-            total = total + cls.layers * (GEMM_START_US + float(each))
-        if self._states:
-            # A chunked scan multiplies each token into the state about three times.
-            elements = self._state_bytes / 2.0
-            flops = 6.0 * elements * chunk.new
-            total = total + len(self._states) * GEMM_START_US
-            total = total + float(self._roofline(flops, 2.0 * self._state_bytes))
-        return total
+    def _make_roofline(self, states: Sequence[KVCacheSpec], tables: FloatArray) -> Roofline:
+        kinds = [(kind_code(c.spec.kind), c.spec.window, c.layers) for c in self._classes]
+        rates = [(c.flops_per_pair, c.bytes_per_token) for c in self._classes]
+        return Roofline(
+            tables=tables,
+            kinds=np.array(kinds, dtype=np.int64).reshape(-1, 3).T.copy(),
+            rates=np.array(rates, dtype=np.float64).reshape(-1, 2).T.copy(),
+            flops_per_us=self._flops_per_us,
+            bytes_per_us=self._bytes_per_us,
+            state_layers=len(states),
+            state_bytes=sum(spec.state_bytes for spec in states),
+            compute_factor=COMPUTE_FACTOR,
+            memory_factor=MEMORY_FACTOR,
+            start_us=GEMM_START_US,
+            copy_start_us=COPY_START_US,
+        )
 
     def _token_table(self, most: int) -> FloatArray:
         """Microseconds of everything that depends on the number of tokens alone, for 0..most."""
@@ -287,28 +270,3 @@ def _split_parameters(model: ModelSpec) -> tuple[float, float]:
         share = model.moe.top_k / model.moe.experts
         routed = (model.params_total - model.params_active) / (1 - share)
     return max(model.params_total - routed - embeddings, 0.0), routed
-
-
-def attention_pairs(spec: KVCacheSpec, chunk: Prefill) -> int:
-    """(query, key) pairs that a prefill chunk computes: exact sums over its tokens."""
-    if spec.kind == "cross":
-        return chunk.new * chunk.cross
-    first, last = chunk.text - chunk.new, chunk.text
-    if spec.kind == "sliding_window":
-        return _window_pairs(last, spec.window) - _window_pairs(first, spec.window)
-    if spec.kind == "chunked_local":
-        return _chunk_pairs(last, spec.window) - _chunk_pairs(first, spec.window)
-    return _triangle(last) - _triangle(first)
-
-
-def _triangle(n: int) -> int:
-    return n * (n + 1) // 2
-
-
-def _window_pairs(n: int, window: int) -> int:
-    inside = min(n, window)
-    return _triangle(inside) + (n - inside) * window
-
-
-def _chunk_pairs(n: int, chunk: int) -> int:
-    return n // chunk * _triangle(chunk) + _triangle(n % chunk)

@@ -6,19 +6,22 @@ Percentiles interpolate linearly between the nearest ranks, as numpy does.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from . import requests as facts
+from .gaps import Gaps
 from .recorder import Recorder
-from .requests import NEVER, Requests, Status
+from .requests import FINISHED, NEVER, REJECTED, Requests
+from .sums import fsum
 from .table_contract import Tables
 from .usage import PARTS
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 NS_PER_MS = 1e6
 PERCENTILES = (50, 95, 99)
 
@@ -41,16 +44,17 @@ def latency_figures(name: str, values_ms: FloatArray) -> dict[str, float | None]
     return _figures(name, unique, counts)
 
 
-def pooled_figures(name: str, counts: Counter[int], unit_per_ms: float) -> dict[str, float | None]:
-    """The same figures of values that are given with how often they occurred."""
-    keys = sorted(counts)
-    values = np.array(keys, dtype=np.float64) / unit_per_ms
-    return _figures(name, values, np.array([counts[key] for key in keys], dtype=np.int64))
+def gap_figures(name: str, gaps: Gaps) -> dict[str, float | None]:
+    """The same figures of gaps; mean and std are exact even where gaps are rounded to units."""
+    values_ns, counts = gaps.sorted()
+    figures = _figures(name, values_ns / NS_PER_MS, counts)
+    if gaps.unit_ns > 1:
+        figures[f"mean_{name}_ms"] = gaps.mean_ns / NS_PER_MS
+        figures[f"std_{name}_ms"] = gaps.std_ns / NS_PER_MS
+    return figures
 
 
-def _figures(
-    name: str, values: FloatArray, weights: npt.NDArray[np.int64]
-) -> dict[str, float | None]:
+def _figures(name: str, values: FloatArray, weights: IntArray) -> dict[str, float | None]:
     """Figures of ascending ``values`` repeated ``weights`` times.
 
     Sums are exactly rounded (fsum), so that they are the same on every machine.
@@ -59,71 +63,62 @@ def _figures(
     keys += [f"p{percent}_{name}_ms" for percent in PERCENTILES]
     if not len(values):
         return dict.fromkeys(keys)
-    total = int(weights.sum())
-    pairs = list(zip(values.tolist(), weights.tolist(), strict=True))
-    mean = math.fsum(value * count for value, count in pairs) / total
-    variance = math.fsum((value - mean) ** 2 * count for value, count in pairs) / total
-    percentiles = [weighted_percentile(values, weights, percent) for percent in PERCENTILES]
-    figures = [mean, weighted_percentile(values, weights, 50), math.sqrt(variance), *percentiles]
+    ends = np.cumsum(weights)
+    total = int(ends[-1])
+    mean = fsum(values * weights) / total
+    variance = fsum((values - mean) ** 2 * weights) / total
+    percentiles = [_percentile(values, ends, percent) for percent in PERCENTILES]
+    figures = [mean, _percentile(values, ends, 50), math.sqrt(variance), *percentiles]
     return dict(zip(keys, figures, strict=True))
 
 
-def weighted_percentile(
-    values: FloatArray, weights: npt.NDArray[np.int64], percent: float
-) -> float:
+def weighted_percentile(values: FloatArray, weights: IntArray, percent: float) -> float:
     """``np.percentile`` of ascending ``values`` repeated ``weights`` times, without repeating."""
-    ends = np.cumsum(weights)
-    rank = percent / 100 * (int(ends[-1]) - 1)
+    return _percentile(values, np.cumsum(weights), percent)
+
+
+def _percentile(values: FloatArray, ends: IntArray, percent: float) -> float:
+    """``weighted_percentile`` by the running sums of the weights."""
+    last = int(ends[-1]) - 1
+    rank = percent / 100 * last
     low = int(rank)
-    at_low, at_high = np.searchsorted(ends, [low, min(low + 1, int(ends[-1]) - 1)], side="right")
+    at_low, at_high = np.searchsorted(ends, [low, min(low + 1, last)], side="right")
     below, above = float(values[at_low]), float(values[at_high])
     return below + (above - below) * (rank - low)
 
 
 def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str, Any]:
     """Requests, throughput, latency, batch sizes and memory of one run."""
-    status = np.frombuffer(requests.status, dtype=np.int64)
-    done = status == Status.FINISHED
-    arrival = np.frombuffer(requests.arrival_ns, dtype=np.int64)
-    first = np.frombuffer(requests.first_token_ns, dtype=np.int64)
-    last = np.frombuffer(requests.last_token_ns, dtype=np.int64)
-    output = np.frombuffer(requests.output, dtype=np.int64)
-    prompt = np.frombuffer(requests.prompt, dtype=np.int64)
-    unread = np.frombuffer(requests.unread, dtype=np.int64)
-    output = output - output * unread
-    preemptions = np.frombuffer(requests.preemptions, dtype=np.int64)
-    span_ns = int(last[done].max() - arrival[arrival != NEVER].min()) if done.any() else 0
-    seconds = span_ns / 1e9
-    ttft = (first - arrival)[done & (unread == 0)] / NS_PER_MS
-    e2e = (last - arrival)[done] / NS_PER_MS
-    several = done & (output > 1)
-    tpot = (last - first)[several] / NS_PER_MS / (output[several] - 1)
-    input_total, output_total = int(prompt[done].sum()), int(output[done].sum())
+    table = requests.table
+    rejected = int(np.count_nonzero(table[facts.STATUS] == REJECTED))
+    served = _Served.of(table)
+    seconds = _span_ns(table, served) / 1e9
+    input_total, output_total = int(served.prompt.sum()), int(served.output.sum())
 
     def per_second(count: int) -> float:
         return count / seconds if seconds else 0.0
 
     return {
         "num_prompts": len(requests),
-        "completed": int(done.sum()),
-        "failed": int((status == Status.REJECTED).sum()),
-        "rejected": int((status == Status.REJECTED).sum()),
-        "unfinished": int((~done & (status != Status.REJECTED)).sum()),
-        "preempted": int((preemptions > 0).sum()),
-        "num_preemptions": int(preemptions.sum()),
-        "recomputed_tokens": int(np.frombuffer(requests.recomputed, dtype=np.int64).sum()),
+        "completed": len(served.prompt),
+        "failed": rejected,
+        "rejected": rejected,
+        "unfinished": len(requests) - len(served.prompt) - rejected,
+        "preempted": int(np.count_nonzero(table[facts.PREEMPTIONS])),
+        "num_preemptions": int(table[facts.PREEMPTIONS].sum()),
+        "recomputed_tokens": int(table[facts.RECOMPUTED].sum()),
         "duration": seconds,
         "total_input_tokens": input_total,
         "total_output_tokens": output_total,
-        "request_throughput": per_second(int(done.sum())),
+        "request_throughput": per_second(len(served.prompt)),
         "output_throughput": per_second(output_total),
         "total_token_throughput": per_second(input_total + output_total),
-        "request_throughput_per_gpu": per_second(int(done.sum())) / num_gpus,
+        "request_throughput_per_gpu": per_second(len(served.prompt)) / num_gpus,
         "output_throughput_per_gpu": per_second(output_total) / num_gpus,
-        **latency_figures("ttft", ttft),
-        **latency_figures("tpot", tpot),
-        **pooled_figures("itl", recorder.itl_ns, NS_PER_MS),
-        **latency_figures("e2el", e2e),
+        **latency_figures("ttft", served.ttft_ms()),
+        **latency_figures("tpot", served.tpot_ms()),
+        **gap_figures("itl", recorder.gaps),
+        **latency_figures("e2el", served.e2e_ms()),
         "batch_size": _batch_size(recorder),
         "num_steps": recorder.num_steps,
         "busy_share": _ratio(recorder.busy_ns, recorder.observed_ns),
@@ -137,24 +132,68 @@ def summarize(requests: Requests, recorder: Recorder, num_gpus: int) -> dict[str
     }
 
 
+class _Served(NamedTuple):
+    """Facts of the finished requests, and the latencies that follow from them."""
+
+    prompt: IntArray
+    output: IntArray
+    """Tokens that were read: a prompt that was only computed has none."""
+    arrival: IntArray
+    first: IntArray
+    last: IntArray
+
+    @classmethod
+    def of(cls, table: IntArray) -> "_Served":
+        done = table[facts.STATUS] == FINISHED
+        # Mostly all are, and nothing need be copied.
+        kept = slice(None) if done.all() else done
+        return cls(
+            prompt=table[facts.PROMPT][kept],
+            output=table[facts.OUTPUT][kept] * (1 - table[facts.UNREAD][kept]),
+            arrival=table[facts.ARRIVAL_NS][kept],
+            first=table[facts.FIRST_TOKEN_NS][kept],
+            last=table[facts.LAST_TOKEN_NS][kept],
+        )
+
+    def ttft_ms(self) -> FloatArray:
+        read = self.output > 0
+        return (self.first - self.arrival)[read] / NS_PER_MS
+
+    def tpot_ms(self) -> FloatArray:
+        several = self.output > 1
+        return (self.last - self.first)[several] / NS_PER_MS / (self.output[several] - 1)
+
+    def e2e_ms(self) -> FloatArray:
+        return (self.last - self.arrival) / NS_PER_MS
+
+
+def _span_ns(table: IntArray, served: _Served) -> int:
+    """From the first arrival to the last token; 0 if nothing was finished."""
+    if not len(served.last):
+        return 0
+    arrival = table[facts.ARRIVAL_NS]
+    return int(served.last.max()) - int(arrival[arrival != NEVER].min())
+
+
 def prefix_cache_figures(requests: Requests, tables: Tables) -> dict[str, Any]:
     """Hit rate of first admissions, and which kind shortened the hits."""
-    admitted = [slot for slot in range(len(requests)) if requests.hit[slot] >= 0]
-    queried = sum(requests.prompt[slot] for slot in admitted)
-    hit = sum(requests.hit[slot] for slot in admitted)
+    hit = requests.table[facts.HIT]
+    admitted = hit >= 0
+    queried = int(requests.table[facts.PROMPT][admitted].sum())
+    found = int(hit[admitted].sum())
+    caches = bool(tables.keyed)
     limits: dict[str, dict[str, int]] = {}
-    for slot in admitted:
-        label, tokens = tables.limit(slot)
+    for label, tokens in map(tables.limit, np.flatnonzero(admitted).tolist() if caches else ()):
         if label:
             entry = limits.setdefault(label, {"requests": 0, "tokens": 0})
             entry["requests"] += 1
             entry["tokens"] += tokens
     return {
-        "prefix_caching": bool(tables.keyed),
-        "prefix_hit_rate": hit / queried if queried else 0.0,
-        "prefix_hit_tokens": hit,
+        "prefix_caching": caches,
+        "prefix_hit_rate": found / queried if queried else 0.0,
+        "prefix_hit_tokens": found,
         "prefix_queried_tokens": queried,
-        "requests_with_hit": sum(requests.hit[slot] > 0 for slot in admitted),
+        "requests_with_hit": int(np.count_nonzero(hit > 0)),
         "hit_limiter": dict(sorted(limits.items(), key=lambda item: -item[1]["tokens"])),
     }
 

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..traces import Trace
-from ..traces.runs import dense_starts, expand
+from ..traces.columns import offsets_of
+from ..traces.runs import dense_starts
+from .compiled.keys import TraceKeyArrays, fill_trace_keys
 
 IntArray = npt.NDArray[np.int64]
 
@@ -36,28 +38,29 @@ class TraceKeys:
     """
 
     def __init__(self, trace: Trace) -> None:
-        self._trace = trace
+        block, runs = trace.block_size, trace.hash_runs
         # Ids may be any numbers; ranks times the block size fit an integer.
-        starts, blocks = dense_starts(trace.hash_runs.values)
-        self._runs = np.stack([starts, trace.hash_runs.values[:, 1]], axis=1)
+        starts, blocks = dense_starts(runs.values)
+        # The last block of a prompt may be begun only.
+        before = offsets_of(runs.values[:, 1])
+        first = np.repeat(before[runs.offsets[:-1]], runs.counts)
+        prompts = np.repeat(trace.input_tokens, runs.counts)
+        known = np.minimum(runs.values[:, 1], -(-prompts // block)) * block
+        tokens = np.clip(prompts - (before[:-1] - first) * block, 0, known)
         # Whoever wants no output still gets a token, which nobody reads.
-        self._totals = trace.input_tokens + np.maximum(trace.output_tokens, 1)
-        # Keys of one request's own tokens start behind all ids and all requests before it.
-        before = np.cumsum(self._totals) - self._totals
-        self._own = before + blocks * trace.block_size
+        totals = trace.input_tokens + np.maximum(trace.output_tokens, 1)
+        self.arrays = TraceKeyArrays(
+            runs=np.stack([starts * block, tokens], axis=1),
+            offsets=runs.offsets,
+            # Keys of one request's own tokens start behind all ids and all requests before it.
+            own=offsets_of(totals) + blocks * block,
+        )
 
     def of(self, slot: int, unit: int) -> IntArray:
         """See PrefixKeys."""
-        trace = self._trace
-        total = int(self._totals[slot])
-        last = np.arange(1, total // unit + 1, dtype=np.int64) * unit - 1
-        offsets = trace.hash_runs.offsets
-        ranks = expand(self._runs[offsets[slot] : offsets[slot + 1]])
-        known = min(int(trace.input_tokens[slot]), len(ranks) * trace.block_size)
-        keys = self._own[slot] + last
-        shared = int(np.searchsorted(last, known))
-        block, place = np.divmod(last[:shared], trace.block_size)
-        keys[:shared] = ranks[block] * trace.block_size + place
+        own = self.arrays.own
+        keys = np.empty(int(own[slot + 1] - own[slot]) // unit, dtype=np.int64)
+        fill_trace_keys(self.arrays, slot, unit, len(keys), keys)
         return keys
 
 

@@ -33,12 +33,14 @@ class CaseReplay:
             priority=(r.priority for r in case.requests),
         )
         config = replace(setup.scheduler, **self.rules.state_blocks())
+        longest = self._longest()
         self.tables = CachedBlockTables(
             self.requests,
             self.rules,
-            TokenKeys(lambda slot: prompt_tokens(case, slot), self._longest()),
+            TokenKeys(lambda slot: prompt_tokens(case, slot), longest),
             config,
             pool_bytes=case.kv_bytes,
+            longest=longest,
         )
         self.scheduler = Scheduler(self.requests, self.tables, config)
         order = range(len(case.requests))

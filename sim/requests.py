@@ -100,14 +100,15 @@ class Requests:
         self.table: IntArray = np.zeros((len(FACTS), len(prompt)), dtype=np.int64)
         """Shape (facts, requests)."""
         self.table[PROMPT] = prompt
-        self.table[MAX_TOKENS] = np.maximum(wanted, 1)
-        self.table[UNREAD] = wanted == 0
-        given = {ARRIVAL_NS: arrival_ns, CROSS: cross_tokens, PRIORITY: priority}
+        np.maximum(wanted, 1, out=self.table[MAX_TOKENS])
         for row in (ARRIVAL_NS, HIT, SCHEDULED_NS, FIRST_TOKEN_NS, LAST_TOKEN_NS, SEAT):
             self.table[row] = NEVER
-        for row, values in given.items():
-            if values is not None:
-                self.table[row] = _column(values)
+        if arrival_ns is not None:
+            self.table[ARRIVAL_NS] = _column(arrival_ns)
+        for row, values in ((CROSS, cross_tokens), (PRIORITY, priority), (UNREAD, wanted == 0)):
+            # A row that stays zero takes no memory.
+            if values is not None and np.any(column := _column(values)):
+                self.table[row] = column
         view = {name: memoryview(row) for name, row in zip(FACTS, self.table, strict=True)}
         self.prompt = view["prompt"]
         self.max_tokens = view["max_tokens"]
@@ -154,5 +155,5 @@ class Requests:
 def _column(values: Iterable[int]) -> IntArray:
     """Integers of any origin as a column; raises OverflowError beyond 64 bits."""
     if isinstance(values, np.ndarray):
-        return values.astype(np.int64)
+        return values.astype(np.int64, copy=False)
     return np.frombuffer(array("q", values), dtype=np.int64)

@@ -16,7 +16,7 @@ from .large_tables import LargePageTables
 from .latency import AnalyticalLatency
 from .prefix_keys import TraceKeys
 from .recorder import Recorder
-from .requests import Requests
+from .requests import MAX_TOKENS, PROMPT, Requests
 from .result import Result
 from .scheduler import Scheduler, SchedulerConfig
 from .scheduler_v0 import SchedulerV0
@@ -119,6 +119,8 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
             table_rules(setup.policy.scheduler, config, setup.caches),
             watermark=config.watermark if whole_prompts else 0.0,
             counts_steps=whole_prompts,
+            seats=config.max_num_seqs,
+            longest=_longest_served(requests, config),
         )
         return large, _cached_meter(large) if setup.caches else UsageMeter(large)
     if setup.cache is None:
@@ -139,8 +141,15 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
         TraceKeys(setup.trace),
         config,
         pool_bytes=setup.pool.bytes,
+        longest=_longest_served(requests, config),
     )
     return cached, _cached_meter(cached)
+
+
+def _longest_served(requests: Requests, config: SchedulerConfig) -> int:
+    """Tokens of the longest sequence that is not rejected."""
+    tokens = requests.table[PROMPT] + requests.table[MAX_TOKENS]
+    return int(tokens.max(initial=0, where=tokens <= config.max_model_len))
 
 
 def _cached_meter(tables: SharedTables) -> UsageMeter:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .dependencies import IntColumn
 from .metrics import NS_PER_MS, latency_figures
-from .requests import Requests, Status
+from .requests import ARRIVAL_NS, FINISHED, LAST_TOKEN_NS, REJECTED, STATUS, Requests
 
 SESSION_FORMULAS = {
     "session": "requests that come after one another, or have one session's name; a rejected one "
@@ -24,11 +24,9 @@ def session_figures(requests: Requests, session: IntColumn, seconds: float) -> d
         seconds: Duration of the run.
     """
     count = int(session.max()) + 1 if len(session) else 0
-    status = np.frombuffer(requests.status, dtype=np.int64)
-    arrival = np.frombuffer(requests.arrival_ns, dtype=np.int64)
-    last = np.frombuffer(requests.last_token_ns, dtype=np.int64)
+    status, arrival, last = requests.table[[STATUS, ARRIVAL_NS, LAST_TOKEN_NS]]
     completed = np.ones(count, dtype=bool)
-    completed[session[status != Status.FINISHED]] = False
+    completed[session[status != FINISHED]] = False
     first_ns = np.full(count, np.iinfo(np.int64).max)
     np.minimum.at(first_ns, session, arrival)
     last_ns = np.zeros(count, np.int64)
@@ -38,7 +36,7 @@ def session_figures(requests: Requests, session: IntColumn, seconds: float) -> d
     return {
         "num": count,
         "completed": total,
-        "rejected": len(np.unique(session[status == Status.REJECTED])),
+        "rejected": len(np.unique(session[status == REJECTED])),
         "throughput": total / seconds if seconds else 0.0,
         **latency_figures("duration", duration_ms),
     }

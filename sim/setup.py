@@ -271,7 +271,8 @@ def longest_request(
             return carving.could_fit([rules.most(group, tokens, cross) for group in groups])
         ratios = [small.ratio for small in carving.pages.small]
         need = most_held(rules, groups, ratios, tokens, cross, caches=caches)
-        return carving.could_fit(need, config.watermark if policy.scheduler == "v0" else 0.0)
+        watermark = config.watermark if policy.scheduler == "v0" else 0.0
+        return carving.could_fit_above(need, watermark)
 
     low, high = 0, engine.max_model_len
     while low < high:

@@ -32,8 +32,8 @@ class BlockTables:
         self.groups = groups
         self.carving = carving
         self._requests = requests
-        self._max_in_flight = max_in_flight_tokens
-        self._max_model_len = max_model_len
+        self.max_in_flight_tokens = max_in_flight_tokens
+        self.max_model_len = max_model_len
         # Groups that grow alike have tables of equal length: counted once per such class.
         self.classes, self.class_of = growth_classes(groups)
         zeros = array("q", [0]) * len(requests)
@@ -76,16 +76,16 @@ class BlockTables:
 
     def admission_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """Pages, per group, that a sequence of ``tokens`` must find free before it starts."""
-        tokens = min(tokens, self._max_model_len)
+        tokens = min(tokens, self.max_model_len)
         cross = self._requests.cross[slot]
-        limits = (self._max_in_flight, self._max_model_len)
+        limits = (self.max_in_flight_tokens, self.max_model_len)
         need = [admission_pages(group, tokens, cross, *limits) for group in self.classes]
         return self.per_group(need)
 
     def most_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """Pages, per group, that a sequence may hold at once until it has ``tokens``."""
         cross = self._requests.cross[slot]
-        limits = (self._max_in_flight, self._max_model_len)
+        limits = (self.max_in_flight_tokens, self.max_model_len)
         # Without a cache nothing keeps states at block boundaries: batches do not matter.
         pages = [most_pages(group, tokens, cross, *limits, batches=1) for group in self.classes]
         return self.per_group(pages)

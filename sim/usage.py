@@ -55,7 +55,7 @@ class KindBytes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Content:
+class ClassContent:
     """One kind's content in the pages of a growth class, all groups of the class together."""
 
     label: int
@@ -77,18 +77,18 @@ class UsageMeter:
         self.tables = tables
         groups = tables.groups
         self.labels = tuple(dict.fromkeys(c.label for g in groups for c in g.contents))
-        self._group_label = tuple(self.labels.index(g.contents[0].label) for g in groups)
+        self.group_label = tuple(self.labels.index(g.contents[0].label) for g in groups)
         members: list[list[PageGroup]] = [[] for _ in tables.classes]
         for group, index in zip(groups, tables.class_of, strict=True):
             members[index].append(group)
-        self._contents = tuple(self._class_contents(groups) for groups in members)
+        self.contents = tuple(self._class_contents(groups) for groups in members)
 
-    def _class_contents(self, groups: list[PageGroup]) -> tuple[_Content, ...]:
-        found: dict[str, _Content] = {}
+    def _class_contents(self, groups: list[PageGroup]) -> tuple[ClassContent, ...]:
+        found: dict[str, ClassContent] = {}
         for group in groups:
             for position, content in enumerate(group.contents):
                 before = found.get(content.label)
-                found[content.label] = _Content(
+                found[content.label] = ClassContent(
                     label=self.labels.index(content.label),
                     kind=content.kind,
                     window=content.window,
@@ -132,7 +132,7 @@ class UsageMeter:
         """Bytes of every kind that the pages of ``rows`` hold."""
         steps = rows.text.shape[0] if rows.text.ndim == 2 else 1
         result = KindBytes(*(np.zeros((steps, len(self.labels)), np.int64) for _ in range(4)))
-        for index, contents in enumerate(self._contents):
+        for index, contents in enumerate(self.contents):
             pages = (rows.allocated[index] - rows.expired[index]).sum(axis=-1)
             blocks = pages // self.tables.classes[index].pages_per_block
             for content in contents:
@@ -145,7 +145,7 @@ class UsageMeter:
         return result
 
     def _content_bytes(
-        self, index: int, content: _Content, rows: Rows
+        self, index: int, content: ClassContent, rows: Rows
     ) -> tuple[IntArray, IntArray]:
         """Needed and dead bytes of one content, summed over the requests.
 
@@ -177,8 +177,8 @@ class UsageMeter:
         for group, (internal, external) in enumerate(
             zip(slack.internal, slack.external, strict=True)
         ):
-            parts[INTERNAL][self._group_label[group]] += internal
-            parts[EXTERNAL][self._group_label[group]] += external
+            parts[INTERNAL][self.group_label[group]] += internal
+            parts[EXTERNAL][self.group_label[group]] += external
 
 
 _NOTHING = np.zeros((2, 0), dtype=np.int64)

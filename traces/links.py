@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 
@@ -58,19 +60,32 @@ def _with_names(
     path: str,
 ) -> Ragged:
     after = trace.after or Ragged.empty(len(trace), 1)
-    lists: list[list[tuple[int]]] = []
-    for at, number in enumerate(numbers.tolist()):
-        rows = after.rows(at)[:, 0].tolist()
-        for name in after_names.get(number, ()):
+    positions, rows = array("q"), array("q")
+    known = np.fromiter(after_names, np.int64, len(after_names))
+    at = np.minimum(np.searchsorted(numbers, known), len(numbers) - 1)
+    # Rows that were skipped come after nobody.
+    kept = (numbers[at] == known).tolist()
+    for position, names in compress(zip(at.tolist(), after_names.values(), strict=True), kept):
+        for name in names:
             row = owner(name)
             if row == NONE:
                 raise TraceError(
-                    f"{path}: after: {place(number)} comes after '{shown(name)}', which is no "
-                    "request of this trace"
+                    f"{path}: after: {place(int(numbers[position]))} comes after '{shown(name)}', "
+                    "which is no request of this trace"
                 )
+            positions.append(position)
             rows.append(row)
-        lists.append([(row,) for row in rows])
-    return Ragged.of(lists, 1)
+    named = np.bincount(np.array(positions, np.int64), minlength=len(trace))
+    return _behind(after, Ragged(offsets_of(named), np.array(rows, np.int64)[:, None]))
+
+
+def _behind(first: Ragged, second: Ragged) -> Ragged:
+    """Each request's list of ``first`` with its list of ``second`` behind it."""
+    slots = np.arange(len(first), dtype=np.int64)
+    owners = np.concatenate([np.repeat(slots, first.counts), np.repeat(slots, second.counts)])
+    values = np.concatenate([first.values, second.values])
+    order = np.argsort(owners, kind="stable")
+    return Ragged(offsets_of(first.counts + second.counts), values[order])
 
 
 def _positions(after: Ragged, numbers: IntColumn) -> Ragged:

@@ -6,13 +6,21 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
+import click
+import numpy as np
+
 from ..sim.engine import Hooks, Replica
-from ..sim.requests import Status
+from ..sim.requests import FINISHED, STATUS
 
 QUIET_SECONDS = 2.0
 """Runs shorter than this say nothing."""
+LOOK_SECONDS = 0.2
+"""Between two looks at the requests, which may be a million."""
 LINE_SECONDS = 10.0
 """Between two lines where standard error is no terminal."""
+
+
+COMPILING = "note: compiling the engine for this kind of run, once: about 10 s"
 
 
 class Progress:
@@ -23,11 +31,15 @@ class Progress:
         self._quiet = quiet
         self._interrupted = False
         self._started = self._shown = time.monotonic()
-        self._calls = 0
+        self._looked = -LOOK_SECONDS
         self._bar: Any = None
         self._task: Any = None
         self._previous: Any = None
-        self.hooks = Hooks(after_step=self._after_step, should_stop=lambda: self._interrupted)
+        self.hooks = Hooks(
+            after_step=self._after_step,
+            should_stop=lambda: self._interrupted,
+            before_compiling=self._before_compiling,
+        )
 
     def __enter__(self) -> "Progress":
         self._previous = signal.signal(signal.SIGINT, self._interrupt)
@@ -48,14 +60,20 @@ class Progress:
             raise KeyboardInterrupt
         self._interrupted = True
 
+    def _before_compiling(self) -> None:
+        if not self._quiet:
+            click.echo(COMPILING, err=True)
+
     def _after_step(self, replica: Replica) -> None:
-        self._calls += 1
-        if self._quiet or self._calls % 256:
+        if self._quiet:
             return
         now = time.monotonic()
-        if now - self._started < QUIET_SECONDS:
+        # Steps take microseconds: nobody sees more than a few pictures a second.
+        if now - self._started < QUIET_SECONDS or now - self._looked < LOOK_SECONDS:
             return
-        done = replica.requests.status.count(Status.FINISHED) + len(replica.rejected)
+        self._looked = now
+        finished = np.count_nonzero(replica.requests.table[STATUS] == FINISHED)
+        done = int(finished) + len(replica.rejected)
         clock = replica.now_ns / 1e9
         if sys.stderr.isatty():
             self._draw(done, clock)

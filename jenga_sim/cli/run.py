@@ -186,8 +186,6 @@ def command(
     if not quiet:
         for note in (*notes, f"KV pool: {setup.pool.explanation}", *setup.warnings):
             click.echo(f"note: {note}", err=True)
-        if setup.cache is not None and _compiles_first():
-            click.echo("note: compiling the prefix cache, once: about 15 s", err=True)
     if out is not None:
         _check_writable(out)
     with Progress(len(requests), quiet=quiet) as progress:
@@ -232,12 +230,6 @@ def _policy(name: str, settings: dict[str, Any]) -> Any:
     from ..policies.presets import customize, get_policy
 
     return customize(get_policy(name), settings)
-
-
-def _compiles_first() -> bool:
-    from ..policies.compiled import needs_compiling
-
-    return needs_compiling()
 
 
 def _check_writable(out: Path) -> None:

@@ -5,7 +5,7 @@ As in vLLM 0.33 (``allocate_slots``, and the managers of ``single_type_kv_cache_
 never needed; ``marks`` says how far it is filled.
 """
 
-from ..compiled import compiled
+from ..compiled import inner
 from .layout import (
     ALIGNED,
     BLOCK,
@@ -33,7 +33,7 @@ from .retention import commit
 from .states import grow_states, states_needed, trim_states
 
 
-@compiled
+@inner
 def skipped_blocks(rules: IntArray, group: int, computed: int) -> int:
     """Leading blocks that no later token reads, ``computed`` tokens into the sequence."""
     kind, window = rules[KIND, group], rules[WINDOW, group]
@@ -47,7 +47,7 @@ def skipped_blocks(rules: IntArray, group: int, computed: int) -> int:
     return max(tokens, 0) // rules[BLOCK, group]
 
 
-@compiled
+@inner
 def trim(arrays: Arrays, table: IntArray, marks: IntArray, processed: int) -> None:
     """Give back what no step reads once ``processed`` tokens are done, latest block first."""
     for group in range(len(table)):
@@ -55,31 +55,33 @@ def trim(arrays: Arrays, table: IntArray, marks: IntArray, processed: int) -> No
         if arrays.rules[KIND, group] == ALIGNED:
             trim_states(arrays, group, table, marks, past, processed)
         elif past > marks[NULLS, group]:
-            front = arrays.pages.shape[1] - 1
-            for index in range(past - 1, marks[NULLS, group] - 1, -1):
-                front = release(arrays.pages, arrays.counters, table[group, index], front)
-                table[group, index] = NULL
+            give_back(arrays, group, table, marks[NULLS, group], past)
             marks[NULLS, group] = past
 
 
-@compiled
-def blocks_needed(
-    arrays: Arrays, group: int, marks: IntArray, hit: int, found: int, tokens: int, cap: bool
-) -> int:
-    """Pages that a table of ``group`` lacks for ``tokens``, ``found`` cached blocks at hand."""
-    rules = arrays.rules
-    block = rules[BLOCK, group]
-    if rules[KIND, group] == STATE:
-        tokens += block * rules[SPECULATIVE, group]
-    blocks = -(-tokens // block)
-    if cap:
-        blocks = min(blocks, rules[CAP, group])
-    have = max(marks[LENGTH, group], found, skipped_blocks(rules, group, hit))
-    copy = 1 if hit % block else 0
-    return max(blocks - have, 0) + copy
+@inner
+def give_back(arrays: Arrays, group: int, table: IntArray, start: int, end: int) -> None:
+    """Give back the blocks from ``start`` to ``end``, the latest first."""
+    front = len(arrays.pages) - 1
+    for index in range(end - 1, start - 1, -1):
+        if table[group, index] != NULL:
+            front = release(arrays.pages, arrays.counters, table[group, index], front)
+            table[group, index] = NULL
 
 
-@compiled
+@inner
+def idle_pages(arrays: Arrays, found: IntArray, lengths: IntArray, hit: int) -> int:
+    """Pages of a hit that are free: the first ``lengths`` blocks of ``found``, as far as read."""
+    count = 0
+    for group in range(len(found)):
+        for index in range(skipped_blocks(arrays.rules, group, hit), lengths[group]):
+            page = found[group, index]
+            if page != NULL and arrays.pages[page, REFS] == 0:
+                count += 1
+    return count
+
+
+@inner
 def pages_needed(
     arrays: Arrays,
     marks: IntArray,
@@ -89,27 +91,31 @@ def pages_needed(
     tokens: int,
     cap: bool,
 ) -> int:
-    """Free pages that must be there for ``tokens``: new ones, and cached ones that nobody holds.
+    """New pages that must be free for ``tokens``, where ``hit`` of them are taken from the cache.
 
-    ``hit`` tokens are taken from the cache: the first ``lengths`` blocks of ``found``.
+    These are the first ``lengths`` blocks of ``found``. ``cap``: count recycling kinds at most as
+    admission does.
     """
     rules = arrays.rules
     need = 0
     for group in range(rules.shape[1]):
-        start = 0
+        block = rules[BLOCK, group]
+        length = lengths[group] if hit else 0
         if rules[KIND, group] == ALIGNED:
-            need += states_needed(arrays, group, marks, found, lengths[group], hit, tokens)
-        else:
-            need += blocks_needed(arrays, group, marks, hit, lengths[group], tokens, cap)
-            start = skipped_blocks(rules, group, hit)
-        for index in range(start, lengths[group]):
-            page = found[group, index]
-            if page != NULL and arrays.pages[REFS, page] == 0:
-                need += 1
+            need += states_needed(arrays, group, marks, found, length, hit, tokens)
+            continue
+        extra = block * rules[SPECULATIVE, group] if rules[KIND, group] == STATE else 0
+        blocks = (tokens + extra + block - 1) // block
+        if cap:
+            blocks = min(blocks, rules[CAP, group])
+        have = max(marks[LENGTH, group], length, skipped_blocks(rules, group, hit))
+        need += max(blocks - have, 0)
+        if hit % block:
+            need += 1
     return need
 
 
-@compiled
+@inner
 def adopt(
     arrays: Arrays, table: IntArray, marks: IntArray, found: IntArray, lengths: IntArray, hit: int
 ) -> None:
@@ -132,13 +138,7 @@ def adopt(
             marks[SHARED_PAGE, group] = found[group, lengths[group] - 1]
 
 
-@compiled
-def take(arrays: Arrays, group: int) -> int:
-    """Take one page."""
-    return pop(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group)
-
-
-@compiled
+@inner
 def grow(arrays: Arrays, table: IntArray, marks: IntArray, tokens: int) -> None:
     """Take the pages that every table lacks for ``tokens``; they must be free."""
     rules = arrays.rules
@@ -148,18 +148,21 @@ def grow(arrays: Arrays, table: IntArray, marks: IntArray, tokens: int) -> None:
             grow_states(arrays, group, table, marks, tokens)
             continue
         if marks[SHARED_AT, group] != NONE:
-            page = take(arrays, group)
-            arrays.pages[REFS, page] += 1
+            page = pop(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group)
+            touch(arrays.pages, arrays.counters, page)
             keep_for_copy(arrays.counters, arrays.pending, marks[SHARED_PAGE, group], page)
             table[group, marks[SHARED_AT, group]] = page
             marks[SHARED_AT, group] = NONE
         extra = block * rules[SPECULATIVE, group] if kind == STATE else 0
-        for index in range(marks[LENGTH, group], -(-(tokens + extra) // block)):
-            table[group, index] = take(arrays, group)
-            marks[LENGTH, group] = index + 1
+        end = (tokens + extra + block - 1) // block
+        for index in range(marks[LENGTH, group], end):
+            table[group, index] = pop(
+                arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group
+            )
+        marks[LENGTH, group] = max(marks[LENGTH, group], end)
 
 
-@compiled
+@inner
 def allocate(
     arrays: Arrays,
     keys: IntArray,
@@ -182,6 +185,8 @@ def allocate(
     """
     trim(arrays, table, marks, processed)
     need = pages_needed(arrays, marks, found, lengths, hit, tokens, False)
+    if hit:
+        need += idle_pages(arrays, found, lengths, hit)
     if need > arrays.counters[FREE]:
         return False
     if hit:
@@ -191,11 +196,8 @@ def allocate(
     return True
 
 
-@compiled
+@inner
 def free(arrays: Arrays, table: IntArray, marks: IntArray) -> None:
     """Give everything back, group by group, the last block of each first."""
     for group in range(len(table)):
-        front = arrays.pages.shape[1] - 1
-        for index in range(marks[LENGTH, group] - 1, -1, -1):
-            if table[group, index] != NULL:
-                front = release(arrays.pages, arrays.counters, table[group, index], front)
+        give_back(arrays, group, table, 0, marks[LENGTH, group])

@@ -3,12 +3,10 @@
 As in vLLM 0.33 (``kv_cache_coordinator.py``, ``single_type_kv_cache_manager.py``). Each kind
 answers with the longest valid prefix that is no longer than a candidate; the answers are
 chained until nobody shortens the candidate. ``found`` receives the pages, one row per group, and
-``lengths`` their number.
+``lengths`` their number; only those that a request which goes on from there will read are set.
 """
 
-import numpy as np
-
-from ..compiled import allocating, compiled
+from ..compiled import inner
 from .layout import (
     ALIGNED,
     ALIGNMENT,
@@ -19,7 +17,9 @@ from .layout import (
     HASH_BLOCK,
     KIND,
     LOOKUP,
+    LOOKUPS,
     NULL,
+    SEEN,
     SLIDING,
     WINDOW,
     Arrays,
@@ -28,116 +28,96 @@ from .layout import (
 from .queue import find
 
 
-@compiled
-def look_up(arrays: Arrays, keys: IntArray, block: int, index: int, found: IntArray) -> bool:
+@inner
+def look_up(arrays: Arrays, key: int, index: int, block: int, found: IntArray) -> bool:
     """Whether all groups of lookup class ``index`` cache ``block``; their pages go to ``found``."""
     rules = arrays.rules
-    complete = True
     for group in range(rules.shape[1]):
         if rules[LOOKUP, group] == index:
-            tokens = (block + 1) * rules[BLOCK, group]
-            key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
             page = find(arrays.entries, arrays.buckets, key, group)
+            if page == NULL:
+                return False
             found[group, block] = page
-            complete = complete and page != NULL
-    return complete
+            arrays.pages[page, SEEN] = arrays.counters[LOOKUPS]
+    return True
 
 
-@compiled
-def look_up_within(
-    arrays: Arrays, keys: IntArray, tokens: int, index: int, found: IntArray
-) -> bool:
-    """Like ``look_up``, for the block that ``tokens`` end in, as far as they go."""
-    rules = arrays.rules
-    complete = True
-    for group in range(rules.shape[1]):
-        if rules[LOOKUP, group] == index:
-            key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
-            page = find(arrays.entries, arrays.buckets, key, group)
-            found[group, (tokens - 1) // rules[BLOCK, group]] = page
-            complete = complete and page != NULL
-    return complete
-
-
-@compiled
-def clear(rules: IntArray, index: int, found: IntArray, start: int, end: int) -> None:
-    """Null the blocks from ``start`` to ``end`` in all groups of lookup class ``index``."""
-    for group in range(rules.shape[1]):
-        if rules[LOOKUP, group] == index:
-            found[group, start:end] = NULL
-
-
-@compiled
+@inner
 def full_hit(
     arrays: Arrays, keys: IntArray, limit: int, index: int, block: int, found: IntArray
 ) -> int:
     """Every block from the start must be there; the last one perhaps only in part."""
-    alignment = arrays.settings[ALIGNMENT]
+    unit, alignment = arrays.settings[HASH_BLOCK], arrays.settings[ALIGNMENT]
+    each = block // unit
     blocks = 0
-    while blocks < limit // block and look_up(arrays, keys, blocks, index, found):
+    while blocks < limit // block and look_up(
+        arrays, keys[(blocks + 1) * each - 1], index, blocks, found
+    ):
         blocks += 1
     hit = blocks * block
     if alignment < block:
         most = min(hit + block - alignment, limit // alignment * alignment, len(keys) * alignment)
         for tokens in range(most, hit, -alignment):
-            if look_up_within(arrays, keys, tokens, index, found):
+            if look_up(arrays, keys[tokens // unit - 1], index, blocks, found):
                 return tokens
     return hit - hit % alignment
 
 
-@compiled
+@inner
 def window_hit(
     arrays: Arrays, keys: IntArray, limit: int, index: int, block: int, window: int, found: IntArray
 ) -> int:
     """The blocks of the window before the boundary must be there, or all from the start."""
     alignment = arrays.settings[ALIGNMENT]
+    each = block // arrays.settings[HASH_BLOCK]
     need = -(-(window - 1) // block)
-    blocks = limit // block
-    clear(arrays.rules, index, found, 0, blocks)
     run = 0
-    for position in range(blocks - 1, -1, -1):
-        if not look_up(arrays, keys, position, index, found):
+    for position in range(limit // block - 1, -1, -1):
+        if not look_up(arrays, keys[(position + 1) * each - 1], index, position, found):
             run = 0
-            continue
-        if run == 0 and (position + 1) * block % alignment:
-            continue
-        run += 1
-        if run >= need:
-            clear(arrays.rules, index, found, 0, position)
-            return (position + run) * block
+        elif run or (position + 1) * block % alignment == 0:
+            run += 1
+            if run >= need:
+                return (position + run) * block
     while run * block % alignment:
         run -= 1
     return run * block
 
 
-@compiled
+@inner
 def chunk_hit(
     arrays: Arrays, keys: IntArray, limit: int, index: int, block: int, chunk: int, found: IntArray
 ) -> int:
     """Blocks before the chunk of the boundary count as they are; those in it must be there."""
-    start = limit // chunk * chunk // block
-    clear(arrays.rules, index, found, 0, start)
-    blocks = start
-    while blocks < limit // block and look_up(arrays, keys, blocks, index, found):
+    each = block // arrays.settings[HASH_BLOCK]
+    blocks = limit // chunk * chunk // block
+    for group in range(arrays.rules.shape[1]):
+        if arrays.rules[LOOKUP, group] == index:
+            for position in range(blocks):
+                found[group, position] = NULL
+    while blocks < limit // block and look_up(
+        arrays, keys[(blocks + 1) * each - 1], index, blocks, found
+    ):
         blocks += 1
     return blocks * block
 
 
-@compiled
+@inner
 def state_hit(
     arrays: Arrays, keys: IntArray, limit: int, index: int, block: int, found: IntArray
 ) -> int:
     """The last boundary for which a state is kept."""
-    alignment = arrays.settings[ALIGNMENT]
-    unit = min(alignment, block)
-    for tokens in range(limit // unit * unit, 0, -unit):
-        if tokens % alignment == 0 and look_up_within(arrays, keys, tokens, index, found):
-            clear(arrays.rules, index, found, 0, (tokens - 1) // block)
-            return tokens
+    unit, alignment = arrays.settings[HASH_BLOCK], arrays.settings[ALIGNMENT]
+    step = min(alignment, block)
+    for tokens in range(limit // step * step, 0, -step):
+        if tokens % alignment == 0:
+            key = keys[tokens // unit - 1]
+            if look_up(arrays, key, index, (tokens - 1) // block, found):
+                return tokens
     return 0
 
 
-@compiled
+@inner
 def class_hit(arrays: Arrays, keys: IntArray, limit: int, index: int, found: IntArray) -> int:
     """Longest hit of one lookup class, at most ``limit`` tokens."""
     rules = arrays.rules
@@ -156,7 +136,7 @@ def class_hit(arrays: Arrays, keys: IntArray, limit: int, index: int, found: Int
     return 0
 
 
-@compiled
+@inner
 def class_is_full(rules: IntArray, index: int) -> bool:
     """Whether lookup class ``index`` keeps every token."""
     for group in range(rules.shape[1]):
@@ -165,45 +145,46 @@ def class_is_full(rules: IntArray, index: int) -> bool:
     return False
 
 
-@allocating
+@inner
 def longest_hit(
-    arrays: Arrays, keys: IntArray, limit: int, found: IntArray, lengths: IntArray
+    arrays: Arrays,
+    keys: IntArray,
+    limit: int,
+    found: IntArray,
+    lengths: IntArray,
+    asked: IntArray,
 ) -> tuple[int, int]:
     """Longest prefix that all kinds can resume at, and the longest that some kind had.
 
     Lookup classes stand in the order in which they are asked, those that keep every token first.
-    A prefix of theirs is valid wherever it is cut, so they are asked once.
+    A prefix of theirs is valid wherever it is cut, so they are asked once. ``asked`` receives the
+    last answer of each.
     """
     rules, classes = arrays.rules, arrays.settings[CLASSES]
     one_pass = classes == 1 or (classes == 2 and class_is_full(rules, 0))
-    asked = [NULL for _ in range(classes)]
     hit = limit
+    current = limit
     longest = 0
     first_pass = True
-    while True:
-        current = hit
-        for index in range(classes):
-            if not first_pass and class_is_full(rules, index):
-                current = min(current, asked[index])
-                continue
-            current = class_hit(arrays, keys, current, index, found)
-            asked[index] = current
-            longest = max(longest, current)
-        first_pass = False
-        if current >= hit:
-            break
+    while first_pass or current < hit:
         hit = current
+        for index in range(classes):
+            if first_pass or not class_is_full(rules, index):
+                asked[index] = class_hit(arrays, keys, current, index, found)
+                longest = max(longest, asked[index])
+            current = min(current, asked[index])
+        first_pass = False
         if one_pass:
-            break
+            hit = current
     for group in range(rules.shape[1]):
         lengths[group] = -(-hit // rules[BLOCK, group])
     return hit, longest
 
 
-@allocating
-def hits_alone(arrays: Arrays, keys: IntArray, limit: int, found: IntArray) -> IntArray:
-    """Longest hit of each lookup class if there were no other."""
-    alone = np.zeros(arrays.settings[CLASSES], dtype=np.int64)
-    for index in range(len(alone)):
+@inner
+def hits_alone(
+    arrays: Arrays, keys: IntArray, limit: int, found: IntArray, alone: IntArray
+) -> None:
+    """Fill ``alone`` with the longest hit of each lookup class if there were no other."""
+    for index in range(arrays.settings[CLASSES]):
         alone[index] = class_hit(arrays, keys, limit, index, found)
-    return alone

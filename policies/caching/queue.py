@@ -5,7 +5,7 @@ and are taken first, pages with a key to the back. Equal content is not merged: 
 answers.
 """
 
-from ..compiled import compiled
+from ..compiled import inner
 from .layout import (
     AFTER,
     BORN,
@@ -16,23 +16,26 @@ from .layout import (
     HELD,
     KEY,
     KEYS,
+    LOOKUPS,
     NEXT,
-    NONE,
     NULL,
     OWNER,
     PAGE,
     PENDING,
     PREV,
+    PRIVATE,
     REFS,
+    SEEN,
     SIBLING,
     SPARE_ENTRY,
+    STALE,
     STEP,
     TOKENS,
     IntArray,
 )
 
 
-@compiled
+@inner
 def bucket_of(buckets: IntArray, key: int, group: int) -> int:
     """The bucket of a key of one group; the number of buckets is a power of two.
 
@@ -44,32 +47,32 @@ def bucket_of(buckets: IntArray, key: int, group: int) -> int:
     return ((mixed >> 15) ^ mixed) & (len(buckets) - 1)
 
 
-@compiled
+@inner
 def find(entries: IntArray, buckets: IntArray, key: int, group: int) -> int:
     """The oldest page with this content, or NULL."""
     entry = buckets[bucket_of(buckets, key, group)]
-    while entry != NONE:
-        if entries[KEY, entry] == key and entries[GROUP, entry] == group:
-            return entries[PAGE, entry]
-        entry = entries[AFTER, entry]
+    while entry:
+        if entries[entry, KEY] == key and entries[entry, GROUP] == group:
+            return entries[entry, PAGE]
+        entry = entries[entry, AFTER]
     return NULL
 
 
-@compiled
+@inner
 def is_fresh(
     entries: IntArray, buckets: IntArray, key: int, group: int, counters: IntArray
 ) -> bool:
     """Whether some page got this key in the current step."""
     entry = buckets[bucket_of(buckets, key, group)]
-    while entry != NONE:
-        same = entries[KEY, entry] == key and entries[GROUP, entry] == group
-        if same and entries[BORN, entry] == counters[STEP]:
+    while entry:
+        same = entries[entry, KEY] == key and entries[entry, GROUP] == group
+        if same and entries[entry, BORN] == counters[STEP]:
             return True
-        entry = entries[AFTER, entry]
+        entry = entries[entry, AFTER]
     return False
 
 
-@compiled
+@inner
 def insert(
     pages: IntArray,
     entries: IntArray,
@@ -81,136 +84,166 @@ def insert(
     tokens: int,
 ) -> None:
     """Give ``page`` a key for its first ``tokens`` tokens of the sequence; no-op if it has it."""
-    last = NONE
+    last = 0
     known = False
     bucket = bucket_of(buckets, key, group)
     entry = buckets[bucket]
-    while entry != NONE:
-        if entries[KEY, entry] == key and entries[GROUP, entry] == group:
-            if entries[PAGE, entry] == page:
+    while entry:
+        if entries[entry, KEY] == key and entries[entry, GROUP] == group:
+            if entries[entry, PAGE] == page:
                 return
             known = True
         last = entry
-        entry = entries[AFTER, entry]
+        entry = entries[entry, AFTER]
     new = counters[SPARE_ENTRY]
-    counters[SPARE_ENTRY] = entries[AFTER, new]
-    entries[KEY, new] = key
-    entries[GROUP, new] = group
-    entries[PAGE, new] = page
-    entries[AFTER, new] = NONE
-    entries[SIBLING, new] = NONE
-    entries[BORN, new] = counters[STEP]
-    if last == NONE:
-        buckets[bucket] = new
+    following = entries[new, AFTER]
+    counters[SPARE_ENTRY] = following if following else new + 1
+    entries[new, KEY] = key
+    entries[new, GROUP] = group
+    entries[new, PAGE] = page
+    entries[new, AFTER] = 0
+    entries[new, BORN] = counters[STEP]
+    if last:
+        entries[last, AFTER] = new
     else:
-        entries[AFTER, last] = new
+        buckets[bucket] = new
     if not known:
         counters[KEYS] += 1
-    first = pages[ENTRY, page]
-    if first == NONE:
-        pages[ENTRY, page] = new
-        pages[TOKENS, page] = tokens
+        if key < counters[PRIVATE]:
+            counters[STALE] = 1
+    # Later keys stand behind the first one, which names the page.
+    first = pages[page, ENTRY]
+    if first:
+        entries[new, SIBLING] = entries[first, SIBLING]
+        entries[first, SIBLING] = new
     else:
-        # Later keys stand behind the first one, which names the page.
-        entries[SIBLING, new] = entries[SIBLING, first]
-        entries[SIBLING, first] = new
+        entries[new, SIBLING] = 0
+        pages[page, ENTRY] = new
+        pages[page, TOKENS] = tokens
 
 
-@compiled
+@inner
 def forget(
     pages: IntArray, entries: IntArray, buckets: IntArray, counters: IntArray, page: int
 ) -> None:
     """Remove all keys of ``page``."""
-    entry = pages[ENTRY, page]
-    while entry != NONE:
-        key, group = entries[KEY, entry], entries[GROUP, entry]
+    entry = pages[page, ENTRY]
+    while entry:
+        key, group = entries[entry, KEY], entries[entry, GROUP]
         bucket = bucket_of(buckets, key, group)
         others = False
-        before = NONE
+        before = 0
         other = buckets[bucket]
         while other != entry:
-            others |= entries[KEY, other] == key and entries[GROUP, other] == group
+            others |= entries[other, KEY] == key and entries[other, GROUP] == group
             before = other
-            other = entries[AFTER, other]
-        after = entries[AFTER, entry]
-        if before == NONE:
-            buckets[bucket] = after
+            other = entries[other, AFTER]
+        after = entries[entry, AFTER]
+        if before:
+            entries[before, AFTER] = after
         else:
-            entries[AFTER, before] = after
-        while after != NONE and not others:
-            others = entries[KEY, after] == key and entries[GROUP, after] == group
-            after = entries[AFTER, after]
+            buckets[bucket] = after
+        while after and not others:
+            others = entries[after, KEY] == key and entries[after, GROUP] == group
+            after = entries[after, AFTER]
         if not others:
             counters[KEYS] -= 1
-        following = entries[SIBLING, entry]
-        entries[PAGE, entry] = NULL
-        entries[AFTER, entry] = counters[SPARE_ENTRY]
+        entries[entry, PAGE] = NULL
+        entries[entry, AFTER] = counters[SPARE_ENTRY]
         counters[SPARE_ENTRY] = entry
-        entry = following
-    pages[ENTRY, page] = NONE
-    pages[TOKENS, page] = 0
+        entry = entries[entry, SIBLING]
+    pages[page, ENTRY] = 0
+    pages[page, TOKENS] = 0
+    note_change(pages, counters, page)
 
 
-@compiled
+@inner
+def note_change(pages: IntArray, counters: IntArray, page: int) -> None:
+    """The last lookup may say something else by now if it saw ``page``."""
+    if pages[page, SEEN] == counters[LOOKUPS]:
+        counters[STALE] = 1
+
+
+@inner
+def next_page(pages: IntArray, page: int) -> int:
+    """The page behind ``page`` in the free queue."""
+    following = pages[page, NEXT]
+    return following if following else page + 1
+
+
+@inner
+def last_page(pages: IntArray, page: int) -> int:
+    """The page before ``page`` in the free queue."""
+    before = pages[page, PREV]
+    return before if before else page - 1
+
+
+@inner
 def pop(
     pages: IntArray, entries: IntArray, buckets: IntArray, counters: IntArray, group: int
 ) -> int:
     """Take the first free page for ``group``; what it held is forgotten."""
-    end = pages.shape[1] - 1
-    page = pages[NEXT, end]
-    following = pages[NEXT, page]
-    pages[NEXT, end] = following
-    pages[PREV, following] = end
+    end = len(pages) - 1
+    page = pages[end, NEXT]
+    following = next_page(pages, page)
+    pages[end, NEXT] = following
+    pages[following, PREV] = end
     counters[FREE] -= 1
     counters[HELD + group] += 1
-    if pages[ENTRY, page] != NONE:
-        counters[HELD + counters[GROUPS] + pages[OWNER, page]] -= 1
+    if pages[page, ENTRY]:
+        counters[HELD + counters[GROUPS] + pages[page, OWNER]] -= 1
         forget(pages, entries, buckets, counters, page)
-    pages[REFS, page] = 1
-    pages[OWNER, page] = group
+    pages[page, REFS] = 1
+    pages[page, OWNER] = group
     return page
 
 
-@compiled
+@inner
 def touch(pages: IntArray, counters: IntArray, page: int) -> None:
-    """Let one more request hold a cached page."""
-    if pages[REFS, page] == 0:
-        before, after = pages[PREV, page], pages[NEXT, page]
-        pages[NEXT, before] = after
-        pages[PREV, after] = before
+    """Let one more request hold a page that is cached or held."""
+    owner = HELD + pages[page, OWNER]
+    if pages[page, REFS]:
+        counters[owner + 2 * counters[GROUPS]] += 1
+    else:
+        before, after = last_page(pages, page), next_page(pages, page)
+        pages[before, NEXT] = after
+        pages[after, PREV] = before
         counters[FREE] -= 1
-        counters[HELD + pages[OWNER, page]] += 1
-        counters[HELD + counters[GROUPS] + pages[OWNER, page]] -= 1
-    pages[REFS, page] += 1
+        counters[owner] += 1
+        counters[owner + counters[GROUPS]] -= 1
+        note_change(pages, counters, page)
+    pages[page, REFS] += 1
 
 
-@compiled
+@inner
 def release(pages: IntArray, counters: IntArray, page: int, front: int) -> int:
     """Let one request give up ``page``. ``front`` is the last page that this batch put in front.
 
     A batch starts with the end of the ring as ``front`` and passes on what this returns, so that
     pages without a key stand at the head in the order in which they were released.
     """
-    pages[REFS, page] -= 1
-    if pages[REFS, page] > 0:
+    owner = HELD + pages[page, OWNER]
+    pages[page, REFS] -= 1
+    if pages[page, REFS]:
+        counters[owner + 2 * counters[GROUPS]] -= 1
         return front
-    end = pages.shape[1] - 1
-    keyless = pages[ENTRY, page] == NONE
-    before = front if keyless else pages[PREV, end]
-    after = pages[NEXT, before]
-    pages[NEXT, before] = page
-    pages[PREV, page] = before
-    pages[NEXT, page] = after
-    pages[PREV, after] = page
+    keyed = pages[page, ENTRY] != 0
+    before = last_page(pages, len(pages) - 1) if keyed else front
+    after = next_page(pages, before)
+    pages[before, NEXT] = page
+    pages[page, PREV] = before
+    pages[page, NEXT] = after
+    pages[after, PREV] = page
     counters[FREE] += 1
-    counters[HELD + pages[OWNER, page]] -= 1
-    if keyless:
+    counters[owner] -= 1
+    if not keyed:
         return page
-    counters[HELD + counters[GROUPS] + pages[OWNER, page]] += 1
+    counters[owner + counters[GROUPS]] += 1
+    note_change(pages, counters, page)
     return front
 
 
-@compiled
+@inner
 def keep_for_copy(counters: IntArray, pending: IntArray, source: int, target: int) -> None:
     """Note the pages of a copy: each gives up one reference when the step ends."""
     pending[counters[PENDING]] = source
@@ -218,13 +251,13 @@ def keep_for_copy(counters: IntArray, pending: IntArray, source: int, target: in
     counters[PENDING] += 2
 
 
-@compiled
+@inner
 def end_step(pages: IntArray, counters: IntArray, pending: IntArray) -> None:
     """Release the pages of this step's copies, group by group."""
-    front = pages.shape[1] - 1
+    front = len(pages) - 1
     for group in range(counters[GROUPS]):
         for index in range(0, counters[PENDING], 2):
-            if pages[OWNER, pending[index + 1]] == group:
+            if pages[pending[index + 1], OWNER] == group:
                 front = release(pages, counters, pending[index], front)
                 front = release(pages, counters, pending[index + 1], front)
     counters[PENDING] = 0

@@ -6,7 +6,7 @@ end of the prompt, a junction (where an earlier lookup found that another kind h
 every RETENTION tokens, or everything.
 """
 
-from ..compiled import compiled
+from ..compiled import inner
 from .layout import (
     ALIGNED,
     ALIGNMENT,
@@ -20,7 +20,6 @@ from .layout import (
     HASH_BLOCK,
     KIND,
     LENGTH,
-    NONE,
     NULL,
     RETENTION,
     ROUNDING,
@@ -37,90 +36,56 @@ from .layout import (
 from .queue import forget, insert
 
 
-@compiled
-def ends_window(block_index: int, boundary: int, alignment: int, block: int, need: int) -> bool:
-    """Whether a block is one of the ``need`` blocks before an aligned boundary."""
-    end = boundary // alignment * alignment // block
-    return end - need <= block_index < end
-
-
-@compiled
-def keeps_window(
-    index: int, prompt: int, junction: int, block: int, window: int, settings: IntArray
+@inner
+def keeps(
+    rules: IntArray, settings: IntArray, group: int, index: int, prompt: int, junction: int
 ) -> bool:
-    """Whether sliding-window block ``index`` can serve a hit."""
+    """Whether block ``index`` of ``group`` gets a key: whether it can serve a hit."""
+    kind, block = rules[KIND, group], rules[BLOCK, group]
     alignment, retention = settings[ALIGNMENT], settings[RETENTION]
-    need = -(-(window - 1) // block)
-    if retention != 0:
+    if kind not in (SLIDING, ALIGNED):
+        return True
+    if kind == ALIGNED and retention == DENSE:
+        return True
+    # Blocks before a boundary that a request reads which resumes there.
+    need = -(-(rules[WINDOW, group] - 1) // block) if kind == SLIDING else 1
+    if retention:
         segment = (alignment if retention == DENSE else retention) // block
         if need >= segment or index % segment >= segment - need:
             return True
     if retention == DENSE:
         return False
-    if ends_window(index, prompt - 1, alignment, block, need):
+    end = (prompt - 1) // alignment * alignment // block
+    if end - need <= index < end:
         return True
-    return junction > 0 and ends_window(index, junction, alignment, block, need)
+    end = junction // alignment * alignment // block
+    return end - need <= index < end
 
 
-@compiled
-def keeps_state(index: int, prompt: int, junction: int, block: int, settings: IntArray) -> bool:
-    """Whether the state at the end of block ``index`` can serve a hit."""
-    alignment, retention = settings[ALIGNMENT], settings[RETENTION]
-    if retention == DENSE:
-        return True
-    if retention > 0:
-        segment = retention // block
-        if segment <= 1 or (index + 1) % segment == 0:
-            return True
-    if (prompt - 1) // alignment * alignment // block - 1 == index:
-        return True
-    return junction > 0 and junction // alignment * alignment // block - 1 == index
+@inner
+def give_key(
+    arrays: Arrays, keys: IntArray, group: int, page: int, tokens: int, replace: bool
+) -> None:
+    """Give ``page`` the key of the first ``tokens`` tokens.
 
-
-@compiled
-def keeps(
-    rules: IntArray, settings: IntArray, group: int, index: int, prompt: int, junction: int
-) -> bool:
-    """Whether block ``index`` of ``group`` gets a key."""
-    kind, block = rules[KIND, group], rules[BLOCK, group]
-    if kind == SLIDING:
-        return keeps_window(index, prompt, junction, block, rules[WINDOW, group], settings)
-    if kind == ALIGNED:
-        return keeps_state(index, prompt, junction, block, settings)
-    return True
-
-
-@compiled
-def give_key(arrays: Arrays, keys: IntArray, group: int, page: int, tokens: int) -> None:
-    """Give ``page`` the key of the first ``tokens`` tokens."""
-    key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
+    Keys for fewer tokens are forgotten; all of them if ``replace``.
+    """
+    if arrays.pages[page, ENTRY] and (replace or arrays.pages[page, TOKENS] < tokens):
+        forget(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, page)
+    key = keys[tokens // arrays.settings[HASH_BLOCK] - 1]
     insert(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, key, group, page, tokens)
 
 
-@compiled
-def forget_page(arrays: Arrays, page: int) -> None:
-    """Remove all keys of ``page``."""
-    forget(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, page)
-
-
-@compiled
+@inner
 def renew(arrays: Arrays, page: int) -> None:
     """Count the keys of ``page`` as given in this step: their content is not computed yet."""
-    entry = arrays.pages[ENTRY, page]
-    while entry != NONE:
-        arrays.entries[BORN, entry] = arrays.counters[STEP]
-        entry = arrays.entries[SIBLING, entry]
+    entry = arrays.pages[page, ENTRY]
+    while entry:
+        arrays.entries[entry, BORN] = arrays.counters[STEP]
+        entry = arrays.entries[entry, SIBLING]
 
 
-@compiled
-def give_partial_key(arrays: Arrays, keys: IntArray, group: int, page: int, tokens: int) -> None:
-    """Key a block that a prompt fills only in part; a key for fewer tokens is replaced."""
-    if arrays.pages[ENTRY, page] != NONE and arrays.pages[TOKENS, page] < tokens:
-        forget_page(arrays, page)
-    give_key(arrays, keys, group, page, tokens)
-
-
-@compiled
+@inner
 def key_prompt_tail(
     arrays: Arrays,
     keys: IntArray,
@@ -133,15 +98,14 @@ def key_prompt_tail(
     """Key the block in which the prompt ends, where keys are finer than blocks."""
     unit, block = arrays.settings[HASH_BLOCK], arrays.rules[BLOCK, group]
     boundary = min((prompt - 1) // unit, len(keys)) * unit
-    if boundary == 0 or boundary > tokens or boundary % block == 0:
-        return
     index = boundary // block
-    if index >= marks[LENGTH, group] or table[group, index] == NULL:
-        return
-    give_partial_key(arrays, keys, group, table[group, index], boundary)
+    if boundary <= tokens and boundary % block and index < marks[LENGTH, group]:
+        page = table[group, index]
+        if page != NULL:
+            give_key(arrays, keys, group, page, boundary, False)
 
 
-@compiled
+@inner
 def key_state_tail(
     arrays: Arrays,
     keys: IntArray,
@@ -156,15 +120,13 @@ def key_state_tail(
     Inside a block the state must be copied before the request goes on.
     """
     unit, block = arrays.settings[HASH_BLOCK], arrays.rules[BLOCK, group]
-    if tokens <= 0 or tokens != (prompt - 1) // unit * unit:
+    if tokens == 0 or tokens != (prompt - 1) // unit * unit:
         return
     index = (tokens - 1) // block
-    if index >= marks[LENGTH, group] or table[group, index] == NULL:
+    page = table[group, index] if index < marks[LENGTH, group] else NULL
+    if page == NULL or arrays.pages[page, TOKENS] == tokens:
         return
-    page = table[group, index]
-    if arrays.pages[TOKENS, page] == tokens:
-        return
-    give_partial_key(arrays, keys, group, page, tokens)
+    give_key(arrays, keys, group, page, tokens, False)
     renew(arrays, page)
     if tokens % block:
         marks[SHARED_AT, group] = index
@@ -172,7 +134,7 @@ def key_state_tail(
         marks[CACHED, group] = index
 
 
-@compiled
+@inner
 def commit(
     arrays: Arrays,
     keys: IntArray,
@@ -192,17 +154,16 @@ def commit(
         before = marks[CACHED, group]
         full = min(cacheable, len(keys) * settings[HASH_BLOCK]) // block
         # A sequence may be longer than its table: blocks end at the longest sequence.
-        for index in range(before, min(full, marks[LENGTH, group])):
+        end = min(full, marks[LENGTH, group])
+        for index in range(before, end):
             page = table[group, index]
             if page != NULL and keeps(rules, settings, group, index, prompt, junction):
-                if arrays.pages[ENTRY, page] != NONE:
-                    forget_page(arrays, page)
-                give_key(arrays, keys, group, page, (index + 1) * block)
+                give_key(arrays, keys, group, page, (index + 1) * block, True)
         marks[CACHED, group] = max(before, full)
         if kind == FULL and block != settings[HASH_BLOCK]:
             key_prompt_tail(arrays, keys, group, table, marks, prompt, cacheable)
         elif kind == ALIGNED:
             key_state_tail(arrays, keys, group, table, marks, prompt, cacheable)
-            for index in range(before, min(full, marks[LENGTH, group])):
+            for index in range(before, end):
                 if table[group, index] != NULL:
                     renew(arrays, table[group, index])

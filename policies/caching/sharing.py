@@ -6,8 +6,19 @@ those of the request that reads most of it; it is dead if nobody reads any.
 
 import numpy as np
 
-from ..compiled import allocating
-from .layout import BLOCK, CHUNKED, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
+from ..compiled import allocating, inner
+from .layout import (
+    BLOCK,
+    CHUNKED,
+    CUT,
+    LENGTH,
+    MOST_READ,
+    NULL,
+    NULLS,
+    REFS,
+    Arrays,
+    IntArray,
+)
 
 VIEW_GROUP, VIEW_KIND, VIEW_WINDOW, VIEW_CLASS = range(4)
 """Rows of ``views``: one column per windowed content of a group's pages. The last is the group's
@@ -33,7 +44,7 @@ def find_shared(
         group = views[VIEW_GROUP, view]
         for index in range(marks[NULLS, group], marks[LENGTH, group]):
             page = table[group, index]
-            if page != NULL and arrays.pages[REFS, page] > 1:
+            if page != NULL and arrays.pages[page, REFS] > 1:
                 found[ROW, count] = row
                 found[VIEW, count] = view
                 found[INDEX, count] = index
@@ -87,3 +98,60 @@ def excess(
                     result[step, DEAD_PAGES, view] -= dead[step]
                 best[step] = dead[step] = 0
     return result
+
+
+@inner
+def window_start(kind: int, window: int, processed: int) -> int:
+    """First token that the next one reads."""
+    if kind == CHUNKED:
+        return processed // window * window
+    return max(processed - window + 1, 0)
+
+
+@inner
+def cut_pages(
+    arrays: Arrays,
+    table: IntArray,
+    marks: IntArray,
+    group: int,
+    start: int,
+    out: IntArray,
+) -> None:
+    """Take off what one request, that reads from token ``start`` on, does not of shared pages.
+
+    ``out`` has counted each of them as read to its end by all that hold it, but one.
+    ``join_pages`` follows.
+    """
+    pages, block = arrays.pages, arrays.rules[BLOCK, group]
+    end = min((start + block - 1) // block, marks[LENGTH, group])
+    for index in range(marks[NULLS, group], end):
+        page = table[group, index]
+        if page != NULL and pages[page, REFS] > 1:
+            live = max((index + 1) * block - start, 0)
+            pages[page, CUT] += 1
+            pages[page, MOST_READ] = max(pages[page, MOST_READ], live)
+            out[LIVE] -= block - live
+            if live == 0:
+                out[DEAD_PAGES] += 1
+
+
+@inner
+def join_pages(
+    arrays: Arrays,
+    table: IntArray,
+    marks: IntArray,
+    group: int,
+    start: int,
+    out: IntArray,
+) -> None:
+    """Count pages that no request reads as a whole for the one that reads most of them."""
+    pages, block = arrays.pages, arrays.rules[BLOCK, group]
+    end = min((start + block - 1) // block, marks[LENGTH, group])
+    for index in range(marks[NULLS, group], end):
+        page = table[group, index]
+        if page != NULL and pages[page, CUT]:
+            if pages[page, CUT] == pages[page, REFS]:
+                out[LIVE] += block - pages[page, MOST_READ]
+                if pages[page, MOST_READ] == 0:
+                    out[DEAD_PAGES] -= 1
+            pages[page, CUT] = pages[page, MOST_READ] = 0

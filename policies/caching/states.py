@@ -4,7 +4,7 @@ A request holds the state that it writes and, until that one is computed, the on
 entries in between are NULL. A state inside a block that others may hit is copied before it changes.
 """
 
-from ..compiled import compiled
+from ..compiled import inner
 from .layout import (
     BLOCK,
     ENTRY,
@@ -14,7 +14,6 @@ from .layout import (
     LENGTH,
     NONE,
     NULL,
-    REFS,
     RETIRED,
     SHARED_AT,
     SHARED_PAGE,
@@ -25,20 +24,20 @@ from .layout import (
     Arrays,
     IntArray,
 )
-from .queue import insert, is_fresh, keep_for_copy, pop, release
-from .retention import forget_page, renew
+from .queue import forget, insert, is_fresh, keep_for_copy, pop, release, touch
+from .retention import renew
 
 
-@compiled
+@inner
 def is_not_computed_yet(arrays: Arrays, group: int, page: int) -> bool:
     """Whether the state on ``page`` is only written in this step."""
-    if page == NULL or arrays.pages[ENTRY, page] == NONE:
+    if page == NULL or arrays.pages[page, ENTRY] == 0:
         return False
-    key = arrays.entries[KEY, arrays.pages[ENTRY, page]]
+    key = arrays.entries[arrays.pages[page, ENTRY], KEY]
     return is_fresh(arrays.entries, arrays.buckets, key, group, arrays.counters)
 
 
-@compiled
+@inner
 def states_needed(
     arrays: Arrays,
     group: int,
@@ -50,7 +49,7 @@ def states_needed(
 ) -> int:
     """Pages that must be free; more than there are if the hit is not computed yet."""
     if length and is_not_computed_yet(arrays, group, found[group, length - 1]):
-        return arrays.pages.shape[1]
+        return len(arrays.pages)
     block, speculative = arrays.rules[BLOCK, group], arrays.rules[SPECULATIVE, group]
     need = -(-tokens // block) + speculative - length - marks[LENGTH, group]
     copies = 0
@@ -61,12 +60,12 @@ def states_needed(
     return max(min(need, most), 0)
 
 
-@compiled
+@inner
 def trim_states(
     arrays: Arrays, group: int, table: IntArray, marks: IntArray, past: int, processed: int
 ) -> None:
     """Give back states before block ``past``, then the last one if a later one is computed."""
-    front = arrays.pages.shape[1] - 1
+    front = len(arrays.pages) - 1
     if past > marks[RETIRED, group]:
         for index in range(past - 1, marks[RETIRED, group] - 1, -1):
             if table[group, index] != NULL:
@@ -77,32 +76,32 @@ def trim_states(
     if last == NONE or last >= -(-processed // arrays.rules[BLOCK, group]) - 1:
         return
     if table[group, last] != NULL:
-        end = arrays.pages.shape[1] - 1
+        end = len(arrays.pages) - 1
         release(arrays.pages, arrays.counters, table[group, last], end)
         table[group, last] = NULL
 
 
-@compiled
+@inner
 def move_keys(arrays: Arrays, source: int, target: int) -> None:
     """Let ``target`` answer for what ``source`` was keyed for."""
-    tokens = arrays.pages[TOKENS, source]
-    entry = arrays.pages[ENTRY, source]
-    while entry != NONE:
+    tokens = arrays.pages[source, TOKENS]
+    entry = arrays.pages[source, ENTRY]
+    while entry:
         insert(
             arrays.pages,
             arrays.entries,
             arrays.buckets,
             arrays.counters,
-            arrays.entries[KEY, entry],
-            arrays.entries[GROUP, entry],
+            arrays.entries[entry, KEY],
+            arrays.entries[entry, GROUP],
             target,
             tokens,
         )
-        entry = arrays.entries[SIBLING, entry]
-    forget_page(arrays, source)
+        entry = arrays.entries[entry, SIBLING]
+    forget(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, source)
 
 
-@compiled
+@inner
 def copy_shared(arrays: Arrays, group: int, table: IntArray, marks: IntArray, page: int) -> None:
     """Copy a state that others may hit to ``page`` before it changes.
 
@@ -113,15 +112,15 @@ def copy_shared(arrays: Arrays, group: int, table: IntArray, marks: IntArray, pa
     if marks[STARTED, group]:
         move_keys(arrays, source, page)
         renew(arrays, page)
-        arrays.pages[REFS, source] += 1
+        touch(arrays.pages, arrays.counters, source)
     else:
         table[group, marks[SHARED_AT, group]] = page
-        arrays.pages[REFS, page] += 1
+        touch(arrays.pages, arrays.counters, page)
     keep_for_copy(arrays.counters, arrays.pending, source, page)
     marks[SHARED_AT, group] = NONE
 
 
-@compiled
+@inner
 def make_room(rules: IntArray, group: int, table: IntArray, marks: IntArray, current: int) -> None:
     """Move the end of the table to block ``current``: NULL before it, spare pages behind it."""
     length, speculative = marks[LENGTH, group], rules[SPECULATIVE, group]
@@ -130,7 +129,8 @@ def make_room(rules: IntArray, group: int, table: IntArray, marks: IntArray, cur
     elif length:
         marks[LAST_STATE, group] = length - 1
     end = max(length, current)
-    table[group, length:end] = NULL
+    for index in range(length, end):
+        table[group, index] = NULL
     if marks[STARTED, group]:
         for index in range(length - speculative, min(length, current)):
             table[group, end] = table[group, index]
@@ -139,7 +139,7 @@ def make_room(rules: IntArray, group: int, table: IntArray, marks: IntArray, cur
     marks[LENGTH, group] = end
 
 
-@compiled
+@inner
 def grow_states(arrays: Arrays, group: int, table: IntArray, marks: IntArray, tokens: int) -> None:
     """Take a page for the state that ``tokens`` end in, and one for a copy if one is due."""
     rules = arrays.rules

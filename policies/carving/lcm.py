@@ -6,20 +6,26 @@ engine counts pages; where prefixes are cached, ``sim.large_tables`` works on th
 """
 
 import math
-from collections import deque
 
-from ...configs.errors import ConfigError, InvariantError
+from ...configs.errors import ConfigError
 from ...configs.specs import cdiv
-from ..base import Carving, PageGroup, Pages, Slack
+from .. import batch
+from ..base import PageGroup, Pages
+from ..batch import IntArray
+from ..compiled import body_of, inner
+from ..compiled_carving import CompiledCarving, copies_nothing
+from ..large_pages import empty_pages, holdings, room
+from ..large_pages import layout as at
+from ..large_pages.layout import NOBODY, NULL_OWNER, Pool
 from ..large_pages.pool import LargePages
 from ..page_advice import better_policy
 
 
-class LCMCarving(Carving):
+class LCMCarving(CompiledCarving):
     """Large pages = least common multiple of the groups' page bytes; request-aware placement."""
 
     grouping = "by_kind"
-    pages_type: type[LargePages] = LargePages
+    frugal = False
 
     def __init__(self, groups: tuple[PageGroup, ...], pool_bytes: int) -> None:
         super().__init__(groups, pool_bytes)
@@ -28,10 +34,12 @@ class LCMCarving(Carving):
         self.num_large = cdiv(pool_bytes, self.large_bytes) - 1
         if self.num_large <= len(groups):
             raise ConfigError(self._too_large_message())
-        self.pages = self.pages_type(
-            [self.large_bytes // group.page_bytes for group in groups], self.num_large
-        )
-        self._held: dict[int, tuple[deque[int], ...]] = {}
+        sizes = [group.page_bytes for group in groups]
+        ratios = [self.large_bytes // size for size in sizes]
+        self.pages = LargePages(ratios, self.num_large, frugal=self.frugal)
+        self.state: Pool = self.pages.state
+        self.state.groups[:, at.PAGE_BYTES] = sizes
+        self.state.counts[at.REST_BYTES] = pool_bytes - self.num_large * self.large_bytes
 
     def _too_large_message(self) -> str:
         sizes = ", ".join(f"{group.name} {group.page_bytes:,}" for group in self.groups)
@@ -42,49 +50,16 @@ class LCMCarving(Carving):
             f"nothing can be served. Use {better or 'a smaller --block-size'}, or a larger pool."
         )
 
-    def could_fit(self, need: Pages, watermark: float = 0.0) -> bool:
-        """See Carving. Beside the null page its large page has room for others."""
-        least = sum(
-            cdiv(max(0, pages - (small.ratio - 1)), small.ratio)
-            for pages, small in zip(need, self.pages.small, strict=True)
-        )
+    def grow(self, holders: int) -> None:
+        """See CompiledCarving."""
+        self.pages.grow(holders)
+        self.state = self.pages.state
+
+    def could_fit_above(self, need: Pages, watermark: float) -> bool:
+        """Like ``could_fit``, with ``watermark`` to be left as by ``fits``."""
+        ratios = [small.ratio for small in self.pages.small]
+        least = sum(cdiv(max(0, n - (r - 1)), r) for n, r in zip(need, ratios, strict=True))
         return least + int(watermark * self.num_large) <= self.num_large - len(self.groups)
-
-    def fits(self, need: Pages, watermark: float = 0.0) -> bool:
-        """See Carving. The watermark is counted in large pages, as in the artifact."""
-        room = self.pages.room(need)
-        return room.total + int(watermark * self.num_large) <= room.available
-
-    def take(self, slot: int, need: Pages) -> bool:
-        """See Carving. A call may use as many large pages as it needs if all groups can."""
-        if not self.fits(need):
-            return False
-        if not any(need):
-            return True
-        held = self._held.get(slot)
-        if held is None:
-            self.pages.join(slot)
-            held = self._held[slot] = tuple(deque[int]() for _ in self.groups)
-        self.pages.set_quotas(need)
-        for group, (pages, mine) in enumerate(zip(need, held, strict=True)):
-            mine.extend(self.pages.take(group, slot, pages))
-        return True
-
-    def give(self, slot: int, group: int, count: int) -> None:
-        """See Carving. The pages stay with the request until their large page is empty."""
-        held = self._held.get(slot)
-        if held is None or len(held[group]) < count:
-            raise InvariantError(f"slot {slot} gives {count} pages that it does not hold")
-        self.pages.release(group, [held[group].popleft() for _ in range(count)])
-
-    def free(self, slot: int) -> None:
-        """See Carving. Empty pages that others pin in a large page lose their owner."""
-        held = self._held.pop(slot, None)
-        if held is None:
-            return
-        self.pages.leave(slot)
-        for group, mine in enumerate(held):
-            self.pages.release(group, mine)
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
@@ -94,36 +69,57 @@ class LCMCarving(Carving):
             for group, small in enumerate(self.pages.small)
         )
 
-    def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
-        """See Carving. Empty small pages: internal with a running owner, external without.
-
-        Those beside cached pages that nobody holds are internal: evicting these frees both.
-        """
-        del refused
-        pages = self.pages
-        internal: list[int] = []
-        external: list[int] = []
-        cached: list[int] = []
-        for group, small, idle in zip(self.groups, pages.small, pages.idle, strict=True):
-            size = group.page_bytes
-            internal.append((small.num_owned + small.num_parked) * size)
-            external.append((small.num_empty - small.num_owned) * size)
-            cached.append(len(idle) * size)
-        kept = min(pages.free_large, int(watermark * self.num_large))
-        remainder = self.pool_bytes - self.num_large * self.large_bytes
-        null = sum(group.page_bytes for group in self.groups)
-        return Slack(
-            tuple(internal),
-            tuple(external),
-            reserved=remainder + null + kept * self.large_bytes,
-            free=(pages.free_large - kept) * self.large_bytes,
-            cached=tuple(cached),
-        )
-
     def check(self) -> None:
         """See Carving."""
         self.pages.check()
-        for group, _ in enumerate(self.groups):
-            pages = [page for held in self._held.values() for page in held[group]]
-            if self._held and len(set(pages)) != len(pages):
-                raise InvariantError("two requests hold one small page")
+        holdings.check(self.state)
+
+
+copies_nothing(Pool)
+
+
+@body_of(batch.could_fit, Pool)
+@inner
+def _could_fit(pool: Pool, need: IntArray) -> bool:
+    # Beside the null page its large page has room for others.
+    least = 0
+    for group in range(len(need)):
+        ratio = pool.groups[group, at.RATIO]
+        least += room.in_large(need[group] - (ratio - 1), ratio)
+    return least <= pool.counts[at.SIZE] - len(need)
+
+
+@body_of(batch.fits, Pool)
+@inner
+def _fits(pool: Pool, need: IntArray, watermark: float) -> bool:
+    # The watermark is counted in large pages, as in the artifact.
+    kept = int(watermark * pool.counts[at.SIZE])
+    return room.least_large(pool, need) + kept <= room.available(pool)
+
+
+body_of(batch.take, Pool)(holdings.take)
+body_of(batch.give, Pool)(holdings.give)
+body_of(batch.free, Pool)(holdings.free)
+
+
+@body_of(batch.slack, Pool)
+@inner
+def _slack(pool: Pool, refused: IntArray, watermark: float, out: IntArray) -> None:
+    """Empty small pages are internal with a running owner, external without.
+
+    Those beside cached pages that nobody holds are internal: evicting these frees both.
+    """
+    groups, counts, num_groups = pool.groups, pool.counts, len(pool.groups)
+    out[-2] = counts[at.REST_BYTES]
+    for group in range(num_groups):
+        mine, size = groups[group], groups[group, at.PAGE_BYTES]
+        apart = pool.owners[NOBODY, group, at.KEPT] + pool.owners[NULL_OWNER, group, at.KEPT]
+        out[group] = (mine[at.EMPTIES] - apart + mine[at.PARKED]) * size
+        out[num_groups + group] = apart * size
+        out[2 * num_groups + group] = mine[at.IDLES] * size
+        out[-2] += size
+    large_bytes = groups[0, at.RATIO] * groups[0, at.PAGE_BYTES]
+    free = empty_pages.free_large(pool)
+    kept = min(free, int(watermark * counts[at.SIZE]))
+    out[-2] += kept * large_bytes
+    out[-1] = (free - kept) * large_bytes

@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .artifact_idle_pages import NOT_YET, ArtifactIdlePages, expect
-from .artifact_small_pages import ArtifactSmallPages
+from .artifact_small_pages import NULL_OWNER, ArtifactSmallPages
 from .quota import NO_LIMIT, Content, Key, PagePool
-from .small_pages import NULL_OWNER
 
 
 @dataclass(slots=True)

@@ -1,17 +1,26 @@
 """Unused cached pages of one group as Jenga's artifact lists them (``core/evictor_v2.py``).
 
-``IdlePages`` is what ``run`` uses.
+``idle_pages`` is what ``run`` uses.
 """
 
 import heapq
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...configs.errors import InvariantError
-from .idle_pages import Rank
 from .quota import Content, Key
 
 NOT_YET = -1.0
 """Time of a page that was not accessed since it was taken."""
+
+
+class Rank(NamedTuple):
+    """When a page is evicted: the smallest first."""
+
+    time: float
+    """Of the last access."""
+    minus_tokens: int
+    """Of two pages of one time the one with the longer prefix goes first."""
 
 
 def expect(condition: bool, what: str) -> None:

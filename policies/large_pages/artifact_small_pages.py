@@ -2,12 +2,13 @@
 
 Small page ``i`` lies in large page ``i // ratio``. An empty page that loses its owner and is then
 associated with another request stays in the list of those without an owner, so that it can be
-handed out twice. ``SmallPages`` is what ``run`` uses.
+handed out twice. ``empty_pages`` is what ``run`` uses.
 """
 
 from collections import OrderedDict
 
-from .small_pages import NULL_OWNER
+NULL_OWNER = -1
+"""Owner of the large page in which the null page lies; it never leaves."""
 
 
 class ArtifactSmallPages:

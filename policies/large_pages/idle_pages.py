@@ -1,134 +1,145 @@
-"""Cached pages of one group that nobody holds, in the order in which they are evicted."""
+"""Cached pages that nobody holds: which of them, and which large pages, are evicted first.
 
-import heapq
-from typing import NamedTuple
+A large page can be evicted while some of its small pages are idle and all others empty; its rank is
+that of the page used last. Its empty pages then wait with it, and its idle ones need not be in the
+heap of small pages.
+"""
 
 from ...configs.errors import InvariantError
-
-LEAST_HEAP = 256
-"""Entries that may be untrue before a heap is made anew."""
-
-
-class Rank(NamedTuple):
-    """When a page is evicted: the smallest first (``evictor_v2.py`` of Jenga's artifact)."""
-
-    time: float
-    """Of the last access."""
-    minus_tokens: int
-    """Of two pages of one time the one with the longer prefix goes first."""
+from ..compiled import inner
+from . import content, heaps
+from . import layout as at
+from .empty_pages import drop_large, enlist, unlist
+from .layout import NONE, Pool
 
 
-class IdlePages:
-    """Least recently used order of single small pages and of whole large ones.
+@inner
+def add(pool: Pool, group: int, large: int, node: int, time: float) -> None:
+    """A page waits for a hit or its end; ``settle`` follows."""
+    row, first = pool.large[large], pool.large[large, at.IDLE]
+    pool.nodes[node, at.PREV], pool.nodes[node, at.NEXT] = NONE, first
+    if first:
+        pool.nodes[first, at.PREV] = node
+    row[at.IDLE] = node
+    row[at.NUM_IDLE] += 1
+    pool.times[node] = time
+    pool.groups[group, at.IDLES] += 1
 
-    A large page can be evicted while none of its small pages is held; its rank is that of the page
-    used last. Both heaps keep entries that became untrue, and skip them.
-    """
 
-    def __init__(self, ratio: int) -> None:
-        self.ratio = ratio
-        self._rank: dict[int, Rank] = {}
-        self._pages_in: dict[int, dict[int, None]] = {}
-        self._num_in_large = 0
-        self._large_rank: dict[int, Rank] = {}
-        self._small_heap: list[tuple[Rank, int]] = []
-        self._large_heap: list[tuple[Rank, int]] = []
+@inner
+def remove(pool: Pool, group: int, large: int, node: int) -> None:
+    """A page is held again, or gone; its large page cannot be evicted."""
+    row, before, after = pool.large[large], pool.nodes[node, at.PREV], pool.nodes[node, at.NEXT]
+    if before:
+        pool.nodes[before, at.NEXT] = after
+    else:
+        row[at.IDLE] = after
+    if after:
+        pool.nodes[after, at.PREV] = before
+    row[at.NUM_IDLE] -= 1
+    pool.groups[group, at.IDLES] -= 1
+    _leave_heap(pool, group, node)
 
-    def __contains__(self, page: int) -> bool:
-        return page in self._rank
 
-    def __len__(self) -> int:
-        return len(self._rank)
+@inner
+def is_evictable(pool: Pool, large: int) -> bool:
+    """Whether a large page can be evicted."""
+    return pool.cached[pool.counts[at.LARGE_NODE] + large, at.PLACE] != NONE
 
-    @property
-    def num_large(self) -> int:
-        """Large pages that could be evicted as a whole."""
-        return len(self._large_rank)
 
-    @property
-    def num_apart(self) -> int:
-        """Idle small pages outside of such large pages."""
-        return len(self._rank) - self._num_in_large
+@inner
+def settle(pool: Pool, group: int, large: int) -> None:
+    """Pages of a large page came back, but not all of it is empty: what can be evicted?"""
+    row, mine, cached = pool.large[large], pool.groups[group], pool.cached
+    node = row[at.IDLE]
+    if row[at.NUM_IDLE] + row[at.EMPTY] < mine[at.RATIO]:
+        # The newest come first, and every page is queued before older ones of the same time come.
+        while node and not cached[node, at.PLACE]:
+            heaps.push(pool, mine[at.BASE], mine[at.QUEUED], node)
+            mine[at.QUEUED] += 1
+            node = pool.nodes[node, at.NEXT]
+        return
+    unlist(pool, group, large)
+    rank = pool.counts[at.LARGE_NODE] + large
+    pool.times[rank], cached[rank, at.TOKENS] = pool.times[node], cached[node, at.TOKENS]
+    while node:
+        time, tokens = pool.times[node], cached[node, at.TOKENS]
+        if time > pool.times[rank]:
+            pool.times[rank], cached[rank, at.TOKENS] = time, tokens
+        elif time == pool.times[rank]:
+            cached[rank, at.TOKENS] = min(cached[rank, at.TOKENS], tokens)
+        node = pool.nodes[node, at.NEXT]
+    heaps.push(pool, pool.counts[at.LARGE_NODE], pool.counts[at.EVICTABLES], rank)
+    _count_large(pool, group, large, 1)
 
-    def count_in(self, large: int) -> int:
-        """Idle small pages of a large page."""
-        return len(self._pages_in.get(large, ()))
 
-    def is_evictable(self, large: int) -> bool:
-        """Whether a large page could be evicted as a whole."""
-        return large in self._large_rank
+@inner
+def close_large(pool: Pool, group: int, large: int) -> None:
+    """A page of a large page is held again: its empty pages can be had, and single idle ones."""
+    _leave_large_heap(pool, group, large)
+    enlist(pool, group, large)
+    mine, node = pool.groups[group], pool.large[large, at.IDLE]
+    while node:
+        if not pool.cached[node, at.PLACE]:
+            heaps.push(pool, mine[at.BASE], mine[at.QUEUED], node)
+            mine[at.QUEUED] += 1
+        node = pool.nodes[node, at.NEXT]
 
-    def add(self, page: int, rank: Rank) -> None:
-        """Let a page that nobody holds wait for a hit or its end."""
-        self._rank[page] = rank
-        large = page // self.ratio
-        self._pages_in.setdefault(large, {})[page] = None
-        self._push(page, rank)
 
-    def remove(self, page: int) -> None:
-        """Take a page out: it is held again, or gone."""
-        del self._rank[page]
-        large = page // self.ratio
-        del self._pages_in[large][page]
-        if not self._pages_in[large]:
-            del self._pages_in[large]
+@inner
+def evict_large(pool: Pool) -> None:
+    """Forget what the least recently used large page caches, of whatever group."""
+    first_large = pool.counts[at.LARGE_NODE]
+    if not pool.counts[at.EVICTABLES]:
+        raise InvariantError("a large page was promised that is not there")
+    large = pool.cached[first_large, at.HEAP] - first_large
+    group, row = pool.large[large, at.GROUP] - 1, pool.large[large]
+    _leave_large_heap(pool, group, large)
+    node = row[at.IDLE]
+    while node:
+        content.erase(pool, group, node)
+        _leave_heap(pool, group, node)
+        node = pool.nodes[node, at.NEXT]
+    pool.groups[group, at.IDLES] -= row[at.NUM_IDLE]
+    row[at.IDLE] = row[at.NUM_IDLE] = 0
+    drop_large(pool, group, large)
 
-    def open_large(self, large: int) -> None:
-        """All small pages of a large page are idle or empty: it can be evicted."""
-        pages = self._pages_in[large]
-        rank = max(self._rank[page] for page in pages)
-        self._num_in_large += len(pages)
-        self._large_rank[large] = rank
-        if len(self._large_heap) > 2 * len(self._large_rank) + LEAST_HEAP:
-            self._large_heap = [(rank, large) for large, rank in self._large_rank.items()]
-            heapq.heapify(self._large_heap)
-        heapq.heappush(self._large_heap, (rank, large))
 
-    def close_large(self, large: int) -> None:
-        """A large page cannot be evicted any more."""
-        if self._large_rank.pop(large, None) is not None:
-            self._num_in_large -= len(self._pages_in[large])
-            # Entries that were skipped because the page could be evicted as a whole.
-            for page in self.pages_of(large):
-                self._push(page, self._rank[page])
+@inner
+def evict_small(pool: Pool, group: int) -> int:
+    """Forget the least recently used small page of a group; returns its node."""
+    mine = pool.groups[group]
+    while mine[at.QUEUED]:
+        node = pool.cached[mine[at.BASE], at.HEAP]
+        large = (node - mine[at.BASE]) // mine[at.RATIO]
+        if not is_evictable(pool, large):
+            content.erase(pool, group, node)
+            remove(pool, group, large, node)
+            return node
+        # It can only be evicted with all of its large page now.
+        _leave_heap(pool, group, node)
+    raise InvariantError("pages were promised that are not there")
 
-    def _push(self, page: int, rank: Rank) -> None:
-        if len(self._small_heap) > 2 * len(self._rank) + LEAST_HEAP:
-            self._small_heap = [(rank, page) for page, rank in self._rank.items()]
-            heapq.heapify(self._small_heap)
-        heapq.heappush(self._small_heap, (rank, page))
 
-    def pages_of(self, large: int) -> list[int]:
-        """Idle small pages of a large page, in order."""
-        return sorted(self._pages_in[large])
+@inner
+def _leave_large_heap(pool: Pool, group: int, large: int) -> None:
+    first_large, counts = pool.counts[at.LARGE_NODE], pool.counts
+    heaps.remove(pool, first_large, counts[at.EVICTABLES], first_large + large)
+    _count_large(pool, group, large, -1)
 
-    def first_large(self) -> tuple[Rank, int] | None:
-        """The large page that goes next, with its rank."""
-        heap = self._large_heap
-        while heap and self._large_rank.get(heap[0][1]) != heap[0][0]:
-            heapq.heappop(heap)
-        return heap[0] if heap else None
 
-    def first_small(self) -> int | None:
-        """The small page that goes next, outside of large pages that can be evicted."""
-        heap = self._small_heap
-        while heap and not self._is_true(*heap[0]):
-            heapq.heappop(heap)
-        return heap[0][1] if heap else None
+@inner
+def _count_large(pool: Pool, group: int, large: int, sign: int) -> None:
+    mine, row = pool.groups[group], pool.large[large]
+    mine[at.PARKED] += sign * row[at.EMPTY]
+    mine[at.IDLES_IN_LARGE] += sign * row[at.NUM_IDLE]
+    mine[at.EVICTABLE] += sign
+    pool.counts[at.EVICTABLES] += sign
 
-    def _is_true(self, rank: Rank, page: int) -> bool:
-        return self._rank.get(page) == rank and page // self.ratio not in self._large_rank
 
-    def check(self) -> None:
-        """Raise InvariantError unless the counts agree."""
-        counted: dict[int, set[int]] = {}
-        for page in self._rank:
-            counted.setdefault(page // self.ratio, set()).add(page)
-        apart = sum(len(p) for large, p in counted.items() if large not in self._large_rank)
-        listed = {large: set(pages) for large, pages in self._pages_in.items()}
-        if (
-            counted != listed
-            or not set(self._large_rank) <= set(counted)
-            or apart != self.num_apart
-        ):
-            raise InvariantError("the counts of idle small pages are wrong")
+@inner
+def _leave_heap(pool: Pool, group: int, node: int) -> None:
+    mine = pool.groups[group]
+    if pool.cached[node, at.PLACE]:
+        heaps.remove(pool, mine[at.BASE], mine[at.QUEUED], node)
+        mine[at.QUEUED] -= 1

@@ -1,26 +1,28 @@
-"""The pool of Jenga (SOSP 2025, sections 4 and 5): large pages, carved into small ones on demand.
+"""The pool of Jenga (SOSP 2025, sections 4 and 5) as an object: what Python asks of its arrays.
 
-A small page comes from the first of five places that has one: the empty pages of the request, an
-empty large page, a large page whose cached contents are evicted, the empty pages of others, a
-cached small page that is evicted. The second and third only as long as the call's quota of large
-pages lasts, so that one group does not take what another one needs in the same call.
+Large pages are carved into small ones on demand; ``pages`` says from where a page comes.
 """
 
 from collections.abc import Sequence
-from itertools import groupby, takewhile
+
+import numpy as np
 
 from ...configs.errors import InvariantError
-from ...configs.specs import cdiv
 from ..base import Pages
-from .idle_pages import IdlePages, Rank
-from .quota import NO_LIMIT, Content, Key, PagePool, Room
-from .small_pages import NULL_OWNER, SmallPages
+from ..compiled import compiled
+from . import empty_pages, pages, room
+from . import layout as at
+from .integrity import check
+from .layout import FIRST_HOLDER, IntArray, Pool, make_pool
+from .numbers import IdlePages, SmallPages
+from .quota import Content, Key, Room
 
 Held = Sequence[Sequence[int]]
 """Pages per group that a request would hold beside those it takes: those of its hit."""
+_FIRST_HOLDERS = 8
 
 
-class LargePages(PagePool[SmallPages]):
+class LargePages:
     """Large pages of one size, and the small pages of every group in them.
 
     A small page is held by requests, or cached and idle, or empty. Nobody but ``take`` evicts.
@@ -28,262 +30,207 @@ class LargePages(PagePool[SmallPages]):
     computed from the next one on.
     """
 
-    def __init__(self, ratios: Sequence[int], num_large: int) -> None:
-        """``ratios``: small pages of each group per large one."""
-        super().__init__(num_large, [NO_LIMIT] * len(ratios))
-        self.small = tuple(SmallPages(ratio) for ratio in ratios)
-        self.idle = tuple(IdlePages(ratio) for ratio in ratios)
-        self._refs: tuple[dict[int, int], ...] = tuple({} for _ in ratios)
-        self._shared: tuple[set[int], ...] = tuple(set() for _ in ratios)
-        self._page_of: tuple[dict[Key, int], ...] = tuple({} for _ in ratios)
-        self._content: tuple[dict[int, Content], ...] = tuple({} for _ in ratios)
-        self._fresh: tuple[set[int], ...] = tuple(set() for _ in ratios)
-        self._num_owners = 0
-        self._last_out = NULL_OWNER
-        self._is_thrifty = False
-        for group in range(len(ratios)):
-            self.take(group, NULL_OWNER, 1)
+    def __init__(self, ratios: Sequence[int], num_large: int, *, frugal: bool = False) -> None:
+        """``ratios``: small pages of each group per large one. ``frugal``: see lcm_frugal."""
+        self.num_large = num_large
+        self.state: Pool = make_pool(ratios, num_large, _FIRST_HOLDERS, frugal=frugal)
+        self.small = tuple(SmallPages(self, group) for group in range(len(ratios)))
+        self.idle = tuple(IdlePages(self, group) for group in range(len(ratios)))
+        self._rows: dict[int, int] = {}
+        self._spare = list(range(_FIRST_HOLDERS))
+
+    @property
+    def holders(self) -> int:
+        """Requests that may hold pages at once."""
+        return len(self.state.owners) - FIRST_HOLDER
+
+    def grow(self, holders: int) -> None:
+        """Make room for so many requests at once; ``state`` is another one then."""
+        if holders <= self.holders:
+            return
+        more = np.zeros((holders - self.holders, *self.state.owners.shape[1:]), dtype=np.int64)
+        self._spare += range(self.holders, holders)
+        self.state = self.state._replace(owners=np.concatenate([self.state.owners, more]))
+
+    @property
+    def free_large(self) -> int:
+        """Empty large pages."""
+        counts = self.state.counts
+        return int(counts[at.SIZE] - counts[at.TOUCHED] + counts[at.NUM_RETURNED])
 
     @property
     def evictable_large(self) -> int:
         """Large pages of which nothing is held and something is cached."""
-        return sum(idle.num_large for idle in self.idle)
+        return int(self.state.counts[at.EVICTABLES])
+
+    def free_list(self) -> list[int]:
+        """Empty large pages in the order in which they are taken."""
+        counts, ring = self.state.counts, self.state.ring
+        places = counts[at.FIRST_RETURNED] + np.arange(counts[at.NUM_RETURNED])
+        untouched = range(int(counts[at.TOUCHED]), self.num_large)
+        return [*untouched, *ring[places % self.num_large].tolist()]
 
     def num_apart(self, group: int) -> int:
         """Cached small pages of a group that nobody holds, outside of evictable large pages."""
-        return self.idle[group].num_apart
+        mine = self.state.groups[group]
+        return int(mine[at.IDLES] - mine[at.IDLES_IN_LARGE])
 
     def num_held(self, group: int) -> int:
         """Small pages of a group that requests hold, each counted once."""
-        return len(self._refs[group]) - 1
+        return int(self.state.groups[group, at.HOLDING]) - 1
 
     def refs(self, group: int, page: int) -> int:
         """Requests that hold a page."""
-        return self._refs[group].get(page, 0)
+        return int(self.state.nodes[self.state.groups[group, at.BASE] + page, at.REFS])
+
+    def num_extra(self, group: int) -> int:
+        """Pages of a group that requests hold beside another request, once for each."""
+        return int(self.state.groups[group, at.EXTRA])
+
+    def holders_of(self, group: int, held: IntArray) -> IntArray:
+        """Requests that hold each of some pages."""
+        return self.state.nodes[self.state.groups[group, at.BASE] + held, at.REFS]
 
     def join(self, owner: int) -> None:
-        """See PagePool.
-
-        A request that comes back to the pool that it left last, and empty, did not find room alone:
-        large pages went to it while small ones were empty beside a null page. It gets no more of
-        them now than it must have, so that what ``could_fit`` does fit.
-        """
-        super().join(owner)
-        self._is_thrifty = not self._num_owners and owner == self._last_out
-        self._num_owners += 1
+        """A request begins to take pages; see ``empty_pages.join``."""
+        if not self._spare:
+            self.grow(2 * self.holders)
+        self._rows[owner] = FIRST_HOLDER + self._spare.pop()
+        _join(self.state, self._rows[owner])
 
     def leave(self, owner: int) -> None:
-        """See PagePool."""
-        super().leave(owner)
-        self._num_owners -= 1
-        self._last_out = owner
-
-    def set_quotas(self, need: Pages) -> None:
-        """See PagePool."""
-        super().set_quotas(need)
-        if self._is_thrifty:
-            self._quota = list(self.room(need).least)
+        """A request ends; it gives its pages back next."""
+        row = self._rows.pop(owner)
+        _leave(self.state, row)
+        self._spare.append(row - FIRST_HOLDER)
 
     def room(self, need: Pages, hits: Held = ()) -> Room:
-        """See PagePool; ``hits`` are pages that the request would hold first."""
-        room = super().room(need)
-        if not any(hits):
-            return room
-        least, available = list[int](), room.available
-        for group, (pages, small) in enumerate(zip(need, self.small, strict=True)):
-            gained, closed = self._after_hits(group, hits[group])
-            supply = small.num_empty + self.num_apart(group) + gained
-            least.append(cdiv(max(0, pages - supply), small.ratio))
-            available -= closed
+        """What ``need`` would take if it were asked for now; ``hits`` would be held first. Pure."""
+        least: list[int] = []
+        available = self.free_large + self.evictable_large
+        for group, count in enumerate(need):
+            held = np.array(hits[group] if hits else (), dtype=np.int64)
+            lacking, lost = _lacking(self.state, group, count, held)
+            least.append(lacking)
+            available -= lost
         return Room(tuple(least), available)
 
-    def _after_hits(self, group: int, hits: Sequence[int]) -> tuple[int, int]:
-        """Small pages gained apart, and evictable large pages lost, if ``hits`` were held."""
-        small, idle = self.small[group], self.idle[group]
-        gained, closed = 0, set[int]()
-        for page in hits:
-            if page in idle:
-                gained -= 1
-                large = page // small.ratio
-                if large not in closed and idle.is_evictable(large):
-                    closed.add(large)
-                    gained += idle.count_in(large) + small.empty_in(large)
-        return gained, len(closed)
+    def set_quotas(self, need: Pages) -> None:
+        """Allow the next pages as many large ones as ``need`` can use, or at least must have."""
+        if not _set_quotas(self.state, np.array(need, dtype=np.int64)):
+            raise InvariantError("a need is served that there is no room for")
+
+    def refuse(self, owner: int) -> None:
+        """There is no room for what ``owner`` needs; see ``empty_pages.join``."""
+        _refuse(self.state, self._rows[owner])
 
     def take(self, group: int, owner: int, count: int) -> list[int]:
         """Take small pages for ``owner``, each from the first of the five places that has one."""
-        pages: list[int] = []
-        while len(pages) < count:
-            most = count - len(pages)
-            pages += self._take_empty(group, owner, most) or self._evict_small(group, most)
-        self._refs[group].update(dict.fromkeys(pages, 1))
-        return pages
-
-    def _take_empty(self, group: int, owner: int, most: int) -> list[int]:
-        small = self.small[group]
-        pages = small.pop_own(owner, most)
-        if pages:
-            return pages
-        whole = min(self._quota[group], most // small.ratio, len(self._free))
-        if whole:
-            self._quota[group] -= whole
-            return small.take_whole([self._free.popleft() for _ in range(whole)], owner)
-        if self._quota[group] > 0:
-            if not self._free:
-                self._evict_large()
-            self._quota[group] -= 1
-            small.add_large(self._free.popleft(), owner)
-            return small.pop_own(owner, most)
-        return small.pop_unowned(owner, most) or small.pop_other(most)
-
-    def _evict_large(self) -> None:
-        """Forget what the least recently used large page caches, of whatever group."""
-        firsts = [(idle.first_large(), group) for group, idle in enumerate(self.idle)]
-        known = [(first, group) for first, group in firsts if first is not None]
-        if not known:
-            raise InvariantError("a large page was promised that is not there")
-        # Of equal ranks the first group goes first.
-        (_, large), group = min(known, key=lambda pair: pair[0][0])
-        pages = self.idle[group].pages_of(large)
-        self._close(group, large)
-        for page in pages:
-            self._forget(group, page)
-        self._empty(group, large, pages)
-
-    def _evict_small(self, group: int, most: int) -> list[int]:
-        """Forget the least recently used small pages of a group: no page gets empty by that."""
-        pages: list[int] = []
-        while len(pages) < most:
-            page = self.idle[group].first_small()
-            if page is None:
-                raise InvariantError("pages were promised that are not there")
-            self._forget(group, page)
-            pages.append(page)
-        return pages
-
-    def _forget(self, group: int, page: int) -> None:
-        self.idle[group].remove(page)
-        del self._page_of[group][self._content[group].pop(page).key]
-
-    def _empty(self, group: int, large: int, pages: Sequence[int]) -> None:
-        emptied = self.small[group].put(large, pages)
-        if emptied is None:
-            self._open(group, large)
-        else:
-            self._free.append(emptied)
-
-    def _open(self, group: int, large: int) -> None:
-        """Let a large page be evicted as a whole if something in it is cached and nothing held."""
-        small, idle = self.small[group], self.idle[group]
-        cached = idle.count_in(large)
-        if cached and cached == small.ratio - small.empty_in(large):
-            small.park(large)
-            idle.open_large(large)
-
-    def _close(self, group: int, large: int) -> None:
-        if self.idle[group].is_evictable(large):
-            self.idle[group].close_large(large)
-            self.small[group].unpark(large)
+        taken = np.zeros(count, dtype=np.int64)
+        _take(self.state, group, self._rows[owner], taken)
+        return taken.tolist()
 
     def find(self, group: int, keys: Sequence[Key], *, to_gap: bool) -> list[int | None]:
         """The page that caches each of ``keys`` since before this step; None where none does. Pure.
 
         ``to_gap``: only those before the first that is missing.
         """
-        page_of, fresh = self._page_of[group], self._fresh[group]
-        if to_gap:
-            found = list(takewhile(lambda page: page is not None, map(page_of.get, keys)))
-        else:
-            found = [page_of.get(key) for key in keys]
-        if fresh and not fresh.isdisjoint(found):
-            found = [None if page in fresh else page for page in found]
-            if to_gap:
-                found = found[: found.index(None)]
+        found: list[int | None] = []
+        for key in keys:
+            page = _find(self.state, group, *_parts(key))
+            if to_gap and page < 0:
+                break
+            found.append(None if page < 0 else page)
         return found
-
-    def shared(self, group: int) -> set[int]:
-        """Small pages of a group that several requests hold. Not to be changed."""
-        return self._shared[group]
 
     def set_key(self, group: int, page: int, content: Content) -> bool:
         """A held page is full: later requests may find it. False if another page has the key."""
-        if content.key in self._page_of[group]:
-            return False
-        self._page_of[group][content.key] = page
-        self._content[group][page] = content
-        self._fresh[group].add(page)
-        return True
+        key, part = _parts(content.key)
+        return bool(_set_key(self.state, group, page, key, part, content.tokens))
 
     def hold(self, group: int, page: int) -> None:
         """One more request holds a page that ``find`` named."""
-        refs = self._refs[group]
-        refs[page] = refs.get(page, 0) + 1
-        if refs[page] == 1:
-            self._close(group, page // self.small[group].ratio)
-            self.idle[group].remove(page)
-        else:
-            self._shared[group].add(page)
+        _hold(self.state, group, page)
 
     def release(self, group: int, pages: Sequence[int], time: float = 0.0) -> None:
         """One request less holds ``pages``; without any they are cached if keyed, else empty.
 
         ``time`` decides when they are evicted: small ones first.
         """
-        refs, ratio = self._refs[group], self.small[group].ratio
-        for large, run in groupby(pages, key=lambda page: page // ratio):
-            left: list[int] = []
-            for page in run:
-                count = refs.get(page, 0) - 1
-                if count > 0:
-                    refs[page] = count
-                    if count == 1:
-                        self._shared[group].remove(page)
-                elif count < 0:
-                    raise InvariantError(f"page {page} of group {group} is given back by nobody")
-                else:
-                    del refs[page]
-                    if not self._is_cached(group, page, time):
-                        left.append(page)
-            if left:
-                self._empty(group, large, left)
-            else:
-                self._open(group, large)
-
-    def _is_cached(self, group: int, page: int, time: float) -> bool:
-        """Let a page that nobody holds wait for a hit, if it has a key and is computed."""
-        content = self._content[group].get(page)
-        if content is None:
-            return False
-        if page in self._fresh[group]:
-            # Given back in the step that was to fill it.
-            self._fresh[group].remove(page)
-            del self._page_of[group][content.key], self._content[group][page]
-            return False
-        self.idle[group].add(page, Rank(time, -content.tokens))
-        return True
+        _release(self.state, group, np.array(pages, dtype=np.int64), float(time))
 
     def end_step(self) -> None:
         """All decisions of a step are made: what is full now is computed in it."""
-        for fresh in self._fresh:
-            fresh.clear()
+        _end_step(self.state)
 
     def check(self) -> None:
         """Raise InvariantError unless every page is in one state and every count is right."""
-        in_use: set[int] = set()
-        for group, (small, idle) in enumerate(zip(self.small, self.idle, strict=True)):
-            mine = small.check()
-            if mine & in_use or mine & set(self._free):
-                raise InvariantError("a large page is in two places")
-            in_use |= mine
-            idle.check()
-            held = len(self._refs[group])
-            if self._shared[group] != {p for p, n in self._refs[group].items() if n > 1}:
-                raise InvariantError(f"group {group}: the list of shared pages is wrong")
-            total = small.num_empty + small.num_parked + len(idle) + held
-            if total != small.ratio * small.num_large:
-                raise InvariantError(f"group {group}: {total} small pages in its large ones")
-            keys = {content.key: page for page, content in self._content[group].items()}
-            if keys != self._page_of[group]:
-                raise InvariantError(f"group {group}: keys and pages do not match")
-        if len(in_use) + len(self._free) != self.num_large:
-            raise InvariantError("a large page is lost")
+        check(self.state)
+
+
+def _parts(key: Key) -> tuple[int, int]:
+    return (key, 0) if isinstance(key, int) else key
+
+
+# What Python calls.
+
+
+@compiled
+def _join(pool: Pool, owner: int) -> None:
+    empty_pages.join(pool, owner)
+
+
+@compiled
+def _leave(pool: Pool, owner: int) -> None:
+    empty_pages.leave(pool, owner)
+
+
+@compiled
+def _lacking(pool: Pool, group: int, count: int, hits: IntArray) -> tuple[int, int]:
+    gained, lost = room.after_hits(pool, group, hits, len(hits))
+    return room.lacking_large(pool, group, count, gained), lost
+
+
+@compiled
+def _set_quotas(pool: Pool, need: IntArray) -> bool:
+    return room.set_quotas(pool, need)
+
+
+@compiled
+def _refuse(pool: Pool, owner: int) -> None:
+    room.refuse(pool, owner)
+
+
+@compiled
+def _take(pool: Pool, group: int, owner: int, taken: IntArray) -> None:
+    filled = 0
+    while filled < len(taken):
+        page, count = pages.take(pool, group, owner, len(taken) - filled)
+        for index in range(count):
+            taken[filled + index] = page + index
+        filled += count
+
+
+@compiled
+def _find(pool: Pool, group: int, key: int, part: int) -> int:
+    return pages.find(pool, group, key, part)
+
+
+@compiled
+def _set_key(pool: Pool, group: int, page: int, key: int, part: int, tokens: int) -> bool:
+    return pages.set_key(pool, group, page, key, part, tokens)
+
+
+@compiled
+def _hold(pool: Pool, group: int, page: int) -> None:
+    pages.hold(pool, group, page)
+
+
+@compiled
+def _release(pool: Pool, group: int, taken: IntArray, time: float) -> None:
+    pages.release(pool, group, taken, 0, len(taken), time)
+
+
+@compiled
+def _end_step(pool: Pool) -> None:
+    pages.end_step(pool)

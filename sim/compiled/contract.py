@@ -1,9 +1,9 @@
 """What the compiled engine asks of block tables, meter, latency model and arrivals.
 
-All are contracts (``policies.compiled``): NamedTuples of arrays, and functions whose body belongs to
-the type of their first argument. ``table`` is the request table (``Requests.table``). A request that
-runs has a *seat*, ``table[SEAT, slot]``, below ``max_num_seqs``; what only running requests have is
-kept per seat.
+All are contracts (``policies.compiled``): NamedTuples of arrays, and functions whose body belongs
+to the type of their first argument. ``table`` is the request table (``Requests.table``). A request
+that runs has a *seat*, ``table[SEAT, slot]``, below ``max_num_seqs``; what only running requests
+have is kept per seat.
 
 Every state of block tables has the fields ``allocated`` and ``expired``, of shape (growth classes,
 seats), as in ``Tables``, and ``changed`` of shape (seats,): a count that grows whenever one of a
@@ -95,6 +95,32 @@ def tables_slack(tables: Any, refused: IntArray, watermark: float, out: IntArray
 @contract
 def tables_tick(tables: Any, now_ns: int, moved: IntArray) -> None:
     """``Tables.tick``; see ``policies.batch.tick``."""
+    ...
+
+
+@contract
+def tables_due(tables: Any) -> int:
+    """``Tables.due_ns``; see ``policies.batch.due_ns``."""
+    ...
+
+
+# Block tables whose pages several requests may hold.
+
+
+@contract
+def held_pages(tables: Any, out: IntArray) -> None:
+    """``Tables.held_pages``, into ``out``."""
+    ...
+
+
+@contract
+def window_excess(
+    tables: Any, table: IntArray, running: IntArray, count: int, views: IntArray, out: IntArray
+) -> None:
+    """Fill ``out``, of shape (2, views), with what sums over running requests count too often.
+
+    See ``policies.caching.sharing``: one step of its ``excess``, after the step was scheduled.
+    """
     ...
 
 

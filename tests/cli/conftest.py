@@ -13,12 +13,18 @@ import pytest
 GOLDEN = Path(__file__).parents[1] / "golden" / "cli"
 
 
+def _on_disk(types: str) -> Path:
+    del types
+    return GOLDEN
+
+
 @pytest.fixture(autouse=True)
 def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a developer's terminal nor a slow machine may change what is compared."""
+    """Neither a terminal, nor a slow machine, nor an empty cache may change what is compared."""
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("jenga_sim.cli.progress.QUIET_SECONDS", float("inf"))
+    monkeypatch.setattr("jenga_sim.policies.first_call._mark", _on_disk)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from jenga_sim.cli import progress
+from jenga_sim.policies import first_call
 
 Jenga = Callable[..., CompletedProcess[str]]
 Golden = Callable[[str, str], None]
@@ -212,6 +213,9 @@ def test_step_by_step_prints_what_leaps_print(jenga: Jenga, chat: Path) -> None:
     assert jenga("run", chat, "--no-fast").stdout == jenga("run", chat, "--fast").stdout
 
 
+MARK = first_call._mark
+
+
 def many_decodes(count: int = 900, output: int = 12) -> Iterable[tuple[float, int, int]]:
     return ((30.0 * i, 200, output) for i in range(count))
 
@@ -220,6 +224,7 @@ def test_progress_is_on_standard_error_and_only_if_wanted(
     jenga: Jenga, write_trace: WriteTrace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     trace = write_trace(many_decodes())
 
@@ -239,12 +244,30 @@ def test_progress_bar_of_a_terminal_leaves_the_table_alone(
     trace = write_trace(many_decodes())
     expected = jenga("run", trace, "--no-fast", "-q").stdout
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     done = jenga("run", trace, "--no-fast")
 
     assert "/900 requests" in done.stderr
     assert done.stdout == expected
+
+
+def test_only_the_first_run_of_its_kind_says_that_it_compiles(
+    jenga: Jenga, chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_call, "_mark", MARK)
+    monkeypatch.setattr("numba.core.config.DISABLE_JIT", 0)
+    monkeypatch.setattr(first_call, "cache_folder", lambda: tmp_path)
+
+    def notes(*arguments: str) -> list[str]:
+        monkeypatch.setattr(first_call, "_known", set[str]())
+        done = jenga("run", chat, "--policy", "static", *arguments)
+        return [line for line in done.stderr.splitlines() if "compiling" in line]
+
+    assert notes() == ["note: compiling the engine for this kind of run, once: about 10 s"]
+    assert notes() == []
+    assert notes("--scheduling-policy", "priority", "--quiet") == []
 
 
 def test_a_run_gives_the_interrupt_key_back(jenga: Jenga, chat: Path) -> None:

@@ -70,7 +70,7 @@ class NaivePool:
         self.free = list(range(num_large))
         self.quota = [1] * len(ratios)
         self.running: list[int] = []
-        self.last_out: int | None = None
+        self.refused = False
         self.thrifty = False
         self.served: Counter[str] = Counter()
         for group in range(len(ratios)):
@@ -78,14 +78,13 @@ class NaivePool:
         self.served.clear()
 
     def join(self, owner: int) -> None:
-        self.thrifty = not self.running and owner == self.last_out
+        self.thrifty = not self.running and self.refused
         self.running.append(owner)
         for group in self.groups:
             group.empty[owner] = []
 
     def leave(self, owner: int) -> None:
         self.running.remove(owner)
-        self.last_out = owner
         for group in self.groups:
             group.empty[NOBODY] += group.empty.pop(owner)
             group.owner.update({large: NOBODY for large, of in group.owner.items() if of == owner})
@@ -104,6 +103,11 @@ class NaivePool:
         most = [cdiv(pages, g.ratio) for pages, g in zip(need, self.groups, strict=True)]
         enough = sum(most) <= room.available and not self.thrifty
         self.quota = most if enough else list(room.least)
+        self.refused = False
+
+    def refuse(self, owner: int) -> None:
+        """Who is refused alone comes back to an empty pool."""
+        self.refused = self.running == [owner]
 
     def take(self, number: int, owner: int) -> int:
         group = self.groups[number]

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from jenga_sim.configs.errors import InvariantError
-from jenga_sim.policies.carving.lcm_frugal import FrugalPages
 from jenga_sim.policies.large_pages.pool import LargePages
 from jenga_sim.policies.large_pages.quota import Content
 from tests.policies.large_page_model import PLACES, NaivePool
@@ -55,6 +54,13 @@ class PoolBesideLists(RuleBasedStateMachine):
     @rule(owner=OWNERS, data=st.data(), fills=st.booleans())
     def take(self, owner: int, data: st.DataObject, fills: bool) -> None:
         """As much as is asked for, or the half, or the half of that."""
+        self.take_some(owner, data)
+        if fills:
+            for group in self.groups():
+                self.fill_group(owner, group, 0, data)
+            self.end_step()
+
+    def take_some(self, owner: int, data: st.DataObject) -> None:
         need = data.draw(st.tuples(*(st.integers(0, 12) for _ in self.groups())))
         while not self.fits(need):
             SEEN["refused"] += 1
@@ -62,16 +68,23 @@ class PoolBesideLists(RuleBasedStateMachine):
                 self.pool.set_quotas(need)
             need = tuple(pages // 2 for pages in need)
         self.take_what_fits(owner, need)
-        if fills:
-            for group in self.groups():
-                self.fill_group(owner, group, 0, data)
-            self.end_step()
 
     @rule(owner=OWNERS, data=st.data())
     def take_all_that_is_left(self, owner: int, data: st.DataObject) -> None:
         group = data.draw(st.sampled_from(self.groups()))
         self.joined(owner)
         self.take_what_fits(owner, self.all_for(group))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def refused_and_preempted(self, data: st.DataObject) -> None:
+        """Alone or not, a request is refused a page and leaves; if it was alone it is back next."""
+        owner = data.draw(st.sampled_from(sorted(self.held)))
+        self.pool.refuse(owner)
+        self.model.refuse(owner)
+        self.end(owner, data)
+        if not self.held:
+            self.take_some(owner, data)
 
     def all_for(self, group: int) -> tuple[int, ...]:
         """What one group could have at most."""
@@ -184,7 +197,9 @@ class PoolBesideLists(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        owner = data.draw(st.sampled_from(sorted(self.held)))
+        self.end(data.draw(st.sampled_from(sorted(self.held))), data)
+
+    def end(self, owner: int, data: st.DataObject) -> None:
         self.pool.leave(owner)
         self.model.leave(owner)
         for group, pages in enumerate(self.held.pop(owner)):
@@ -209,7 +224,7 @@ class PoolBesideLists(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         self.pool.check()
-        assert list(self.pool._free) == self.model.free
+        assert self.pool.free_list() == self.model.free
         for index, group in enumerate(self.model.groups):
             small, idle = self.pool.small[index], self.pool.idle[index]
             assert small.num_large == len(group.owner)
@@ -241,7 +256,7 @@ class PoolBesideLists(RuleBasedStateMachine):
             for page in range(self.pool.num_large * group.ratio):
                 if self.pool.refs(index, page) or page in self.pool.idle[index]:
                     in_use.add(page // group.ratio)
-        assert set(self.pool._free) == set(range(self.pool.num_large)) - in_use
+        assert set(self.pool.free_list()) == set(range(self.pool.num_large)) - in_use
 
     def teardown(self) -> None:
         for owner in list(getattr(self, "held", ())):
@@ -323,7 +338,7 @@ def test_a_large_page_is_evicted_when_the_page_in_it_that_was_used_last_is_due()
 
 def test_frugal_pages_take_empty_large_pages_before_they_evict() -> None:
     """Five pages, of which one is empty: two large pages, though two cached pages would do."""
-    pool = FrugalPages([2], 5)
+    pool = LargePages([2], 5, frugal=True)
     pool.join(0)
     pool.set_quotas((5,))
     assert pool.take(0, 0, 5) == [2, 3, 4, 5, 1]

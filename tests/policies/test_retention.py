@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
-from jenga_sim.policies.caching import layout, retention
+from jenga_sim.policies.caching import layout
 from jenga_sim.policies.presets import PRESETS, customize
 from jenga_sim.policies.retention import Retention, parse_retention
-from tests.policies.cache_pools import ALIGNED, CHUNKED, FULL, SLIDING, Group, make_pool
+from tests.policies.cache_pools import ALIGNED, CHUNKED, FULL, SLIDING, Group, keeps, make_pool
 from tests.sim.strategies import examples
 
 DENSE = layout.DENSE
@@ -116,7 +116,7 @@ def test_windows_and_states_keep_what_a_request_reads_that_resumes_at_a_boundary
     kept = {
         index
         for index in range(count)
-        if retention.keeps(arrays.rules, arrays.settings, 0, index, prompt, junction)
+        if keeps(arrays, index, prompt, junction)
     }
     resumed = boundaries(interval, alignment, prompt, junction, most + 60 * alignment)
     expected = kept_blocks(group, resumed, most)
@@ -130,7 +130,7 @@ def test_windows_and_states_keep_what_a_request_reads_that_resumes_at_a_boundary
 def test_full_attention_and_chunks_keep_every_block(kind: int, interval: int) -> None:
     arrays = make_pool([Group(kind, 16, 64)], interval=interval)
     for index in range(20):
-        assert retention.keeps(arrays.rules, arrays.settings, 0, index, 100, 0)
+        assert keeps(arrays, index, 100, 0)
 
 
 def kept_of_gemma(interval: int, prompt: int, junction: int = 0) -> list[int]:
@@ -139,7 +139,7 @@ def kept_of_gemma(interval: int, prompt: int, junction: int = 0) -> list[int]:
     return [
         index
         for index in range(160)
-        if retention.keeps(arrays.rules, arrays.settings, 0, index, prompt, junction)
+        if keeps(arrays, index, prompt, junction)
     ]
 
 

@@ -117,7 +117,7 @@ def requests_are_conserved(scenario: Scenario, run: Run) -> None:
         assert useful <= tokens <= useful + sum(requests.recomputed)
     else:
         assert tokens == useful + sum(requests.recomputed)
-    gaps = sum(run.recorder.itl_ns.values())
+    gaps = run.recorder.gaps.num
     assert gaps == sum(requests.output[slot] - 1 for slot in done)
     assert run.preemptions == sum(len(decision.preempted) for decision in run.decisions)
 

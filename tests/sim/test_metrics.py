@@ -1,6 +1,5 @@
 """Figures against arithmetic by hand, and percentiles against numpy."""
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jenga_sim.sim.gaps import Gaps
 from jenga_sim.sim.metrics import (
     FORMULAS,
     PERCENTILES,
+    gap_figures,
     latency_figures,
-    pooled_figures,
     quantile_row,
     summarize,
     weighted_percentile,
@@ -211,4 +211,7 @@ def test_figures_do_not_depend_on_how_or_in_which_order_values_are_given(values:
     in_ms = latency_figures("x", np.array(values) / MS)
 
     assert latency_figures("x", np.array(values[::-1]) / MS) == in_ms
-    assert pooled_figures("x", Counter(values), MS) == in_ms
+    gaps = Gaps()
+    for value in values:
+        gaps.add(value)
+    assert gap_figures("x", gaps) == in_ms

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jenga_sim.sim.compiled.keys import GivenKeys, fill_keys
 from jenga_sim.sim.prefix_keys import TokenKeys, TraceKeys
 from jenga_sim.traces import Trace
 from tests.sim.strategies import examples
@@ -138,3 +139,25 @@ def test_token_keys_tell_large_tokens_apart_that_swap_places() -> None:
     first, second, third = (keys.of(slot, 3).tolist() for slot in range(3))
     assert first == third
     assert first != second
+
+
+# --- keys for compiled code
+
+
+@examples(100)
+@given(drawn=traces(), unit=st.integers(1, 13), most=st.integers(0, 12))
+def test_filling_writes_the_first_keys_and_nothing_behind_them(
+    drawn: tuple[list[Line], int], unit: int, most: int
+) -> None:
+    """Keys of a trace, and keys that were given: the same contract."""
+    lines, block = drawn
+    keys = TraceKeys(trace_of(lines, block))
+    for slot in range(len(lines)):
+        whole = keys.of(slot, unit)
+        given_keys = GivenKeys(np.append(whole, 77), np.array([len(whole)]))
+        for source in (keys.arrays, given_keys):
+            out = np.full(40, -1, dtype=np.int64)
+            count = fill_keys(source, slot, unit, most, out)
+            assert count == min(most, len(whole))
+            assert out[:count].tolist() == whole[:count].tolist()
+            assert (out[count:] == -1).all()

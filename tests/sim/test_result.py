@@ -327,8 +327,8 @@ def test_what_cannot_be_json_is_refused_before_any_file_is_there(
 ) -> None:
     broken = Result(
         summary=result.summary | {"bad": math.nan},
-        requests=result.requests,
-        steps=result.steps,
+        request_table=result.request_table,
+        step_table=result.step_table,
         config=result.config,
         provenance=result.provenance,
     )

@@ -134,7 +134,7 @@ def test_a_burst_is_computed_first_and_then_decoded_together() -> None:
     waits = [first - PREFILL_NS for first in requests.first_token_ns]
     assert sum(waits) == 20 * 0 + 20 * PREFILL_NS + 10 * 2 * PREFILL_NS
     assert sum(requests.last_token_ns) == 50 * (3 * PREFILL_NS + 6 * DECODE_NS)
-    gaps = done.replica.recorder.itl_ns
+    gaps = done.replica.recorder.gaps.counts
     # The first prompts stand still while the others are computed.
     assert gaps == {
         2 * PREFILL_NS + DECODE_NS: 20,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import TraceError
 from jenga_sim.traces import read_trace
+from jenga_sim.traces.columns import Numbered
 from jenga_sim.traces.formats import canonical
 from jenga_sim.traces.names import Names
 
@@ -87,3 +88,11 @@ def test_others_may_come_after_a_request_by_the_number_of_its_line(
 
     assert trace.after is not None
     assert trace.after.rows(2).tolist() == [[1]]
+
+
+def test_names_that_are_the_numbers_of_their_lines_are_not_kept(tmp_path: Path) -> None:
+    plain = read_trace(write(tmp_path / "plain.jsonl", [None] * 5))
+    named = read_trace(write(tmp_path / "named.jsonl", list(map(str, range(5)))))
+
+    assert isinstance(named.request_ids, Numbered)
+    assert named.request_ids == plain.request_ids

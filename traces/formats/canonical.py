@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -164,10 +165,10 @@ _NESTED_MS = (
 def _rows(source: Source, block: _Block, words: _Words) -> Rows:
     lines = block.lines
     columns: dict[str, Column] = {
-        "input_tokens": np.array([line.input_length for line in lines], dtype=np.int64),
-        "output_tokens": np.array([line.output_length for line in lines], dtype=np.int64),
-        "cross_tokens": np.array([line.cross_tokens for line in lines], dtype=np.int64),
-        "priority": np.array([line.priority for line in lines], dtype=np.int64),
+        "input_tokens": _integers(_all(lines, "input_length")),
+        "output_tokens": _integers(_all(lines, "output_length")),
+        "cross_tokens": _integers(_all(lines, "cross_tokens")),
+        "priority": _integers(_all(lines, "priority")),
     }
     columns |= _times(lines) | _hashes(lines) | _nested(lines)
     for column, key in _WORDS:
@@ -194,37 +195,51 @@ def _rows(source: Source, block: _Block, words: _Words) -> Rows:
     )
 
 
+def _all(lines: Sequence[Line], key: str) -> list[Any]:
+    return list(map(attrgetter(key), lines))
+
+
 def _given(lines: Sequence[Line], key: str) -> list[Any] | None:
     """Values of an optional key, if any line has it."""
-    values = [getattr(line, key) for line in lines]
-    return values if any(value is not UNSET for value in values) else None
+    values = _all(lines, key)
+    return values if values.count(UNSET) < len(values) else None
 
 
 def _integers(values: list[int]) -> IntColumn:
     return np.array(values, dtype=np.int64)
 
 
-def _ns(milliseconds: int | float) -> int:
+def _ns(milliseconds: Sequence[int | float]) -> IntColumn:
     # Splitting off the whole milliseconds first keeps a large fractional timestamp exact.
-    whole = int(milliseconds)
-    return whole * NS_PER_MS + round((milliseconds - whole) * NS_PER_MS)
+    given = np.array(milliseconds, dtype=np.float64)
+    whole = np.trunc(given)
+    parts = np.rint((given - whole) * NS_PER_MS)
+    return whole.astype(np.int64) * NS_PER_MS + parts.astype(np.int64)
+
+
+def _known_ns(milliseconds: Sequence[Any], unknown: Any) -> IntColumn:
+    """Times, and NONE where there is none."""
+    missing = [value is unknown for value in milliseconds]
+    times = _ns([0 if value is unknown else value for value in milliseconds])
+    times[np.array(missing, dtype=bool)] = NONE
+    return times
 
 
 def _times(lines: Sequence[Line]) -> dict[str, Column]:
-    stamps = [line.timestamp for line in lines]
+    stamps = _all(lines, "timestamp")
     columns: dict[str, Column] = {}
-    if any(stamp is UNSET for stamp in stamps):
+    if UNSET in stamps:
         columns["untimed"] = _integers([int(stamp is UNSET) for stamp in stamps])
-    known = [0 if stamp is UNSET else stamp for stamp in stamps]
-    columns["arrival_ns"] = _integers([_ns(stamp) for stamp in known])
+        stamps = [0 if stamp is UNSET else stamp for stamp in stamps]
+    columns["arrival_ns"] = _ns(stamps)
     delays = _given(lines, "delay")
     if delays is not None:
-        columns["delay_ns"] = _integers([NONE if d is UNSET else _ns(d) for d in delays])
+        columns["delay_ns"] = _known_ns(delays, UNSET)
     return columns
 
 
 def _hashes(lines: Sequence[Line]) -> dict[str, Column]:
-    ids = [line.hash_ids or () for line in lines]
+    ids = [row or () for row in _given(lines, "hash_ids") or ((),) * len(lines)]
     flat = np.array([i for row in ids for i in row], dtype=np.int64)
     column = encode_runs(offsets_of([len(row) for row in ids]), flat)
     coded = _given(lines, "hash_runs")
@@ -251,7 +266,7 @@ def _nested(lines: Sequence[Line]) -> dict[str, Column]:
     for column, key, part in _NESTED_MS:
         values = [getattr(item, part, None) for item in given[key] or ()]
         if any(value is not None for value in values):
-            columns[column] = _integers([NONE if v is None else _ns(v) for v in values])
+            columns[column] = _known_ns(values, None)
     cached = [getattr(item, "cached_tokens", None) for item in given["recorded"] or ()]
     if any(value is not None for value in cached):
         columns["recorded_cached_tokens"] = _integers([NONE if v is None else v for v in cached])
@@ -278,8 +293,11 @@ def _names(lines: Sequence[Line], numbers: IntColumn) -> list[str] | None:
     given = _given(lines, "request_id")
     if given is None:
         return None
-    pairs = zip(given, numbers.tolist(), strict=True)
-    return [str(number) if name is UNSET else str(name) for name, number in pairs]
+    own = list(map(str, numbers.tolist()))
+    if given == own:
+        # Names that a row has anyway cost nothing.
+        return None
+    return [number if name is UNSET else str(name) for name, number in zip(given, own, strict=True)]
 
 
 def _after(lines: Sequence[Line], numbers: IntColumn) -> dict[int, list[str]]:

@@ -86,9 +86,7 @@ def pop(arrays: Arrays, group: int = 0) -> int:
 
 def insert(arrays: Arrays, page: int, key: int, group: int = 0, tokens: int = 1) -> None:
     """Give a page a key."""
-    _insert(
-        arrays.pages, arrays.entries, arrays.buckets, arrays.counters, key, group, page, tokens
-    )
+    _insert(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, key, group, page, tokens)
 
 
 def find(arrays: Arrays, key: int, group: int = 0) -> int:

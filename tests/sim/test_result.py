@@ -250,7 +250,7 @@ def test_two_runs_write_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_leaps_and_single_steps_have_the_same_result(policy: str) -> None:
+def test_compiled_runs_and_single_steps_have_the_same_result(policy: str) -> None:
     fast, single = run(policy, fast=True), run(policy, fast=False, check=True)
 
     assert fast.summary == single.summary

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import takewhile
 from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,10 +15,13 @@ from hypothesis import strategies as st
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.specs import STATE_KINDS, LayerSpec, cdiv
 from jenga_sim.policies.base import Content, PageGroup
+from jenga_sim.policies.compiled import compiled
 from jenga_sim.policies.large_pages.rules import WholePromptRules
-from jenga_sim.sim.compiled.large_state import HITS_NOTHING
+from jenga_sim.sim.cached_usage import CachedUsageMeter
+from jenga_sim.sim.compiled import contract
+from jenga_sim.sim.compiled.large_state import HITS_NOTHING, LargeTables
 from jenga_sim.sim.large_tables import LargePageTables
-from jenga_sim.sim.prefix_keys import TraceKeys
+from jenga_sim.sim.prefix_keys import IntArray, TraceKeys
 from jenga_sim.sim.recorder import StepRecord
 from jenga_sim.sim.requests import Status
 from jenga_sim.sim.run import Setup, make_replica, prepare
@@ -87,6 +91,13 @@ def shared_tokens(trace: Trace, slot: int) -> int:
     return BLOCK * max(common(ids[slot], other) for other in others)
 
 
+@compiled
+def _window_excess(
+    state: LargeTables, table: IntArray, running: IntArray, views: IntArray, out: IntArray
+) -> None:
+    contract.window_excess(state, table, running, len(running), views, out)
+
+
 class Watch:
     """Asks of every lookup and every step of a replica what they should have found."""
 
@@ -129,8 +140,22 @@ class Watch:
         )
         if self.seen["steps"] % 7 == 0:
             self.count_tokens(record)
+            self.check_windows()
         self.seen["steps"] += 1
         self.seen["cached"] += any(slack.cached)
+
+    def check_windows(self) -> None:
+        """What compiled code says that sums over requests count too often."""
+        running, meter = self.replica.scheduler.running, self.replica.meter
+        if not isinstance(meter, CachedUsageMeter) or not running:
+            return
+        views = meter._view_array
+        found = np.full((2, views.shape[1]), 99, dtype=np.int64)
+        slots = np.array(running, dtype=np.int64)
+        _window_excess(self.tables.state, self.replica.requests.table, slots, views, found)
+        expected = meter.rows(self.replica.requests, running).excess
+        assert found.tolist() == expected.tolist()
+        self.seen["shared windows"] += bool(found.any())
 
     def count_tokens(self, record: StepRecord) -> None:
         expected = self.needed()
@@ -215,6 +240,7 @@ def test_runs_end_and_hit_what_is_cached_and_every_page_is_accounted_for(policy:
     assert seen["hits"] >= 0.3 * seen["runs"]
     assert seen["preemptions"] >= 0.1 * seen["runs"]
     assert seen["cached"] >= 0.5 * seen["steps"]
+    assert seen["shared windows"] >= 5
 
 
 MIXES = layer_mixes(("full", "sliding_window", "chunked_local", "mla", "compressor"), most=3)

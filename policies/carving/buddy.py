@@ -199,7 +199,7 @@ def _give(state: BuddyBlocks, holder: int, group: int, count: int) -> None:
 def _free(state: BuddyBlocks, holder: int) -> None:
     # In whatever order: blocks merge alike.
     for group in range(state.kinds.shape[1]):
-        _give(state, holder, group, state.lists[holder, COUNT, group])
+        batch.give(state, holder, group, state.lists[holder, COUNT, group])
 
 
 @body_of(batch.slack, BuddyBlocks)

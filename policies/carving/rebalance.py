@@ -187,7 +187,7 @@ def _fits(state: RebalancedParts, need: IntArray, watermark: float) -> bool:
 @body_of(batch.take, RebalancedParts)
 @inner
 def _take(state: RebalancedParts, holder: int, need: IntArray) -> bool:
-    if not _fits(state, need, 0.0):
+    if not batch.fits(state, need, 0.0):
         return False
     give_way(state)
     before = _held(state, holder)
@@ -250,7 +250,7 @@ def _tick(state: RebalancedParts, now_ns: int, moved: IntArray) -> None:
     if not pool[IS_STARTED]:
         pool[IS_STARTED], pool[CHANGED_NS] = 1, now_ns
     pay(state, moved)
-    if _due_ns(state) <= now_ns:
+    if batch.due_ns(state) <= now_ns:
         pool[CHANGED_NS] = now_ns
         rebalance(state)
         pay(state, moved)

@@ -31,7 +31,7 @@ class TwoEndedRuns(NamedTuple):
     pool: IntArray
 
 
-@compiled
+@inner
 def span(state: TwoEndedRuns, group: int) -> tuple[int, int]:
     """Low and high byte of a group's run."""
     parts, size = state.placed.parts, state.groups[PAGE_BYTES, group]
@@ -41,6 +41,12 @@ def span(state: TwoEndedRuns, group: int) -> tuple[int, int]:
         return state.pool[USABLE] - end * size, state.pool[USABLE]
     start = state.groups[ANCHOR, group]
     return start + first * size, start + end * size
+
+
+@compiled
+def span_of(state: TwoEndedRuns, group: int) -> tuple[int, int]:
+    """``span``, for Python."""
+    return span(state, group)
 
 
 @inner
@@ -144,7 +150,7 @@ def _note_copies(state: TwoEndedRuns, group: int, pages: int) -> None:
     state.pool[MOVED_LAUNCHES] += (pages + PAGES_PER_LAUNCH - 1) // PAGES_PER_LAUNCH
 
 
-@compiled
+@inner
 def place_spans(spans: IntArray, count: int, low: int, high: int) -> None:
     """Let ``count`` spans start so that all lie between ``low`` and ``high``, in order.
 

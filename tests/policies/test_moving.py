@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jenga_sim.configs.errors import ConfigError, InvariantError
 from jenga_sim.configs.specs import Kind
 from jenga_sim.policies.base import NO_MOVES, Moves, PageGroup
+from jenga_sim.policies.batch import IntArray
 from jenga_sim.policies.carving.division import WEIGHT, divide
 from jenga_sim.policies.carving.placed import check_placed, extend, fill, free, num_holes, squeeze
 from jenga_sim.policies.carving.places import (
@@ -168,6 +169,11 @@ def test_a_floating_run_moves_as_a_whole_where_only_that_helps() -> None:
     carving.check()
 
 
+@compiled
+def compiled_place_spans(spans: IntArray, count: int, low: int, high: int) -> None:
+    place_spans(spans, count, low, high)
+
+
 @examples(200)
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9)), min_size=1, max_size=4),
@@ -186,7 +192,7 @@ def test_floating_runs_find_a_place_wherever_the_bytes_are(
     low = shift
     high = max(low + sum(length for _, length, _ in spans), start + gaps[4] - 10)
     rows = np.array([*zip(*spans, strict=True), [0] * len(spans)], dtype=np.int64)
-    place_spans(rows, len(spans), low, high)
+    compiled_place_spans(rows, len(spans), low, high)
     starts = rows[0].tolist()
     ends = [a + length for a, (_, length, _) in zip(starts, spans, strict=True)]
     assert starts[0] >= low

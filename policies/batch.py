@@ -1,13 +1,13 @@
 """The batch form of the contract: a carving as arrays, and functions that numba compiles.
 
-A compiled engine asks the same questions as ``Carving`` without going back to Python. Every function
-here is a *contract*: its body belongs to the type of its first argument, the arrays of one carving.
-Meaning and promises are those of the method of ``Carving`` of the same name. Instead of slots there
-are *holders*, numbers below what ``Carving.batch`` was told; what a carving does must not depend
-on which number a request has, only on who came first.
+A compiled engine asks the same questions as ``Carving`` without going back to Python. Every
+function here is a *contract*: its body belongs to the type of its first argument, the arrays of one
+carving. Meaning and promises are those of the method of ``Carving`` of the same name. Instead of
+slots there are *holders*, numbers below what ``Carving.batch`` was told; what a carving does must
+not depend on which number a request has, only on who came first.
 
-Built-in carvings are written this way, once: ``CompiledCarving`` makes the methods out of it. A plain
-Python carving is called back (``CalledCarving``).
+Built-in carvings are written this way, once: ``CompiledCarving`` makes the methods out of it. A
+plain Python carving is called back (``CalledCarving``).
 """
 
 from typing import Any

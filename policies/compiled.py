@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numba
-from numba import _dynfunc
+from numba import _dynfunc as numba_functions  # pyright: ignore[reportAttributeAccessIssue]
 from numba.core import config as numba_config
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, LoweringPass, register_pass
@@ -28,6 +28,7 @@ from numba.core.untyped_passes import TranslateByteCode
 from numba.extending import overload
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_functions: Any = numba_functions
 _settings: Any = numba_config
 """numba's settings: module attributes that it makes when it is imported."""
 
@@ -45,7 +46,7 @@ class _LeaveToCallers(FunctionPass):
     def __init__(self) -> None:
         FunctionPass.__init__(self)
 
-    def run_pass(self, state: Any) -> bool:
+    def run_pass(self, state: Any) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
         library._optimize_final_module = lambda: None
         library._finalize_final_module = lambda: setattr(library, "_finalized", True)
@@ -63,12 +64,12 @@ class _OfferToCallers(LoweringPass):
     def __init__(self) -> None:
         LoweringPass.__init__(self)
 
-    def run_pass(self, state: Any) -> bool:
+    def run_pass(self, state: Any) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         made = state["cr"]
         described = made.fndesc
         # numba's dispatcher needs a function of C; this one raises TypeError where it is called.
         refuses = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
-        entry = _dynfunc.make_function(
+        entry: Any = _functions.make_function(
             described.lookup_module(), described.qualname, "not for Python", refuses, made.env, ()
         )
         state.targetctx.insert_user_function(entry, described, [state.library])
@@ -160,7 +161,8 @@ def contract(declared: Function) -> Function:
         # As it was written: a call around it would double what there is to compile.
         return getattr(body, "py_func", body)
 
-    overload(dispatch, jit_options=_INNER, strict=False)(choose)
+    options: Any = _INNER
+    overload(dispatch, jit_options=options, strict=False)(choose)
     dispatch.__name__, dispatch.__doc__ = declared.__name__, declared.__doc__
     result: Any = dispatch
     result.contract = made

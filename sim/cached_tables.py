@@ -6,7 +6,7 @@ this class gives each request that runs a seat, and turns arguments and answers.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class CachedBlockTables:
         self._seats = list(range(len(self.state.changed)))[::-1]
         self._seat_of = memoryview(requests.table[SEAT])
         self._quiet_until = memoryview(self.state.quiet)
-        self._next_key = memoryview(self.state.seats[NEXT_KEY])
+        self._next_key = memoryview(cast(Any, self.state.seats[NEXT_KEY]))
         self._class_labels = _class_labels(rules)
         self._need = np.zeros(len(self.groups), dtype=np.int64)
         self._slack = np.zeros(slack_size(len(self.groups)), dtype=np.int64)

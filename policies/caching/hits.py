@@ -51,14 +51,14 @@ def full_hit(
     each = block // unit
     blocks = 0
     while blocks < limit // block and look_up(
-        arrays, keys[(blocks + 1) * each - 1], index, blocks, found
+        arrays, int(keys[(blocks + 1) * each - 1]), index, blocks, found
     ):
         blocks += 1
     hit = blocks * block
     if alignment < block:
         most = min(hit + block - alignment, limit // alignment * alignment, len(keys) * alignment)
         for tokens in range(most, hit, -alignment):
-            if look_up(arrays, keys[tokens // unit - 1], index, blocks, found):
+            if look_up(arrays, int(keys[tokens // unit - 1]), index, blocks, found):
                 return tokens
     return hit - hit % alignment
 
@@ -73,7 +73,7 @@ def window_hit(
     need = -(-(window - 1) // block)
     run = 0
     for position in range(limit // block - 1, -1, -1):
-        if not look_up(arrays, keys[(position + 1) * each - 1], index, position, found):
+        if not look_up(arrays, int(keys[(position + 1) * each - 1]), index, position, found):
             run = 0
         elif run or (position + 1) * block % alignment == 0:
             run += 1
@@ -96,7 +96,7 @@ def chunk_hit(
             for position in range(blocks):
                 found[group, position] = NULL
     while blocks < limit // block and look_up(
-        arrays, keys[(blocks + 1) * each - 1], index, blocks, found
+        arrays, int(keys[(blocks + 1) * each - 1]), index, blocks, found
     ):
         blocks += 1
     return blocks * block
@@ -111,7 +111,7 @@ def state_hit(
     step = min(alignment, block)
     for tokens in range(limit // step * step, 0, -step):
         if tokens % alignment == 0:
-            key = keys[tokens // unit - 1]
+            key = int(keys[tokens // unit - 1])
             if look_up(arrays, key, index, (tokens - 1) // block, found):
                 return tokens
     return 0

@@ -72,7 +72,7 @@ def give_key(
     """
     if arrays.pages[page, ENTRY] and (replace or arrays.pages[page, TOKENS] < tokens):
         forget(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, page)
-    key = keys[tokens // arrays.settings[HASH_BLOCK] - 1]
+    key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
     insert(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, key, group, page, tokens)
 
 

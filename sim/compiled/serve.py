@@ -1,4 +1,4 @@
-"""The loop of the compiled engine: steps, leaps and idle times, many per call; see ``sim.engine``."""
+"""The loop of the compiled engine: steps, leaps and idle times, many of them per call."""
 
 from typing import Any
 

@@ -20,7 +20,9 @@ def called(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         return function(*args)
 
-    return numba.njit(error_model="numpy", _nrt=False)(call)
+    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+    made: Any = numba.njit(**options)(call)
+    return made
 
 
 _pop, _insert, _find = called(queue.pop), called(queue.insert), called(queue.find)

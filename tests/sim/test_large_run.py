@@ -149,7 +149,7 @@ class Watch:
         running, meter = self.replica.scheduler.running, self.replica.meter
         if not isinstance(meter, CachedUsageMeter) or not running:
             return
-        views = meter._view_array
+        views = meter.view_array
         found = np.full((2, views.shape[1]), 99, dtype=np.int64)
         slots = np.array(running, dtype=np.int64)
         _window_excess(self.tables.state, self.replica.requests.table, slots, views, found)

@@ -113,11 +113,7 @@ def test_windows_and_states_keep_what_a_request_reads_that_resumes_at_a_boundary
     assert arrays.settings[layout.ALIGNMENT] == alignment
     most = 40 * alignment
     count = most // group.block
-    kept = {
-        index
-        for index in range(count)
-        if keeps(arrays, index, prompt, junction)
-    }
+    kept = {index for index in range(count) if keeps(arrays, index, prompt, junction)}
     resumed = boundaries(interval, alignment, prompt, junction, most + 60 * alignment)
     expected = kept_blocks(group, resumed, most)
     if group.kind == ALIGNED and interval == DENSE:
@@ -136,11 +132,7 @@ def test_full_attention_and_chunks_keep_every_block(kind: int, interval: int) ->
 def kept_of_gemma(interval: int, prompt: int, junction: int = 0) -> list[int]:
     """Blocks of gemma-3's window that stay, out of 2,560 tokens in blocks of 16."""
     arrays = make_pool([Group(SLIDING, 16, 1024)], interval=interval)
-    return [
-        index
-        for index in range(160)
-        if keeps(arrays, index, prompt, junction)
-    ]
+    return [index for index in range(160) if keeps(arrays, index, prompt, junction)]
 
 
 def test_a_window_of_1024_tokens_keeps_64_blocks_before_a_boundary() -> None:

@@ -45,9 +45,8 @@ notebooks: $(VENV)/.installed-dev ## Run the notebooks and store their output
 pictures: $(VENV)/.installed ## Draw the pictures of docs/policies.md
 	$(BIN)/python docs/draw_policies.py
 
-bench: $(VENV)/.installed ## Measure how fast the simulator and the trace readers are, in JSON lines
-	@$(BIN)/python benchmarks/run_sample.py
-	@$(BIN)/python benchmarks/read_traces.py
+bench: $(VENV)/.installed ## Measure how fast all is, in JSON lines; ARGS="--quick chat" selects
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
 clean: ## Remove results, caches and the environment
 	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

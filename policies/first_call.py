@@ -37,11 +37,12 @@ def first_call(tell: Callable[[], None] | None, *arguments: object) -> Generator
         yield
         return
     mark = _mark(types)
-    if tell is not None and (mark is None or not mark.exists()):
+    is_on_disk = mark is not None and mark.exists()
+    if tell is not None and not is_on_disk:
         tell()
     yield
     _known.add(types)
-    if mark is not None:
+    if mark is not None and not is_on_disk:
         _write(mark)
 
 

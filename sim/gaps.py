@@ -48,9 +48,10 @@ class Gaps:
 
     def sorted(self) -> tuple[IntArray, IntArray]:
         """Values in ns, ascending, and their counts; a unit of several ns has its middle."""
-        order = sorted(self.counts.items())
-        units, counts = np.array(order, dtype=np.int64).reshape(-1, 2).T
-        return units * self.unit_ns + self.unit_ns // 2, counts
+        units = np.fromiter(self.counts, np.int64, len(self.counts))
+        counts = np.fromiter(self.counts.values(), np.int64, len(self.counts))
+        order = np.argsort(units)
+        return units[order] * self.unit_ns + self.unit_ns // 2, counts[order]
 
     @property
     def mean_ns(self) -> float:

@@ -1,41 +1,37 @@
 """Block tables over Jenga's two levels of pages, with a prefix cache or without.
 
-A prompt is looked up first, holds what it hits and then takes what it lacks. Full blocks are cached
-as soon as they are computed, whatever their kind, and stay so until the five steps evict them.
+What happens to the pages is compiled, in ``compiled.large`` and ``policies.large_pages``; this
+class gives each request that runs a seat, and turns arguments and answers.
 """
 
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..configs.errors import InvariantError
 from ..policies.base import NO_MOVES, Moves, PageGroup, Pages, Slack
 from ..policies.carving.lcm import LCMCarving
-from ..policies.large_pages.pool import Held
-from ..policies.large_pages.quota import Content
-from ..policies.large_pages.rules import FOREVER, TableRules, most_held
-from .large_hits import LongestHit
-from .large_lookup import CachedPrefix, PrefixLookup
-from .prefix_keys import IntArray, PrefixKeys
-from .requests import NEVER, Requests, Status
+from ..policies.compiled import compiled
+from ..policies.large_pages import rule_kernels
+from ..policies.large_pages.rule_kernels import chunked_arrays
+from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
+from ..policies.large_pages.whole_prompts import whole_prompt_arrays
+from .compiled import contract, large, large_running, large_windows
+from .compiled.large_keys import unit_keys, write_down
+from .compiled.large_state import (
+    GONE,
+    LENGTH,
+    LIMITER,
+    LOST_TOKENS,
+    LargeTables,
+    make_tables,
+)
+from .prefix_keys import IntArray, PrefixKeys, TraceKeys
+from .requests import MAX_TOKENS, NEVER, PROMPT, SEAT, STATUS, Requests, Status
 from .table_contract import NO_HIT, Hit, growth_classes
 
-NULL = -1
-NO_LONGEST = LongestHit(0, "", 0)
-
-
-@dataclass(slots=True)
-class _Table:
-    """What one request holds, by group."""
-
-    pages: list[list[int]]
-    """Pages, ``pages_per_block`` for each block; NULL where they were given back or never held."""
-    gone: list[int]
-    """Leading pages that are NULL."""
-    keyed: list[int]
-    """Leading blocks that were considered for the cache."""
+__all__ = ["LargePageTables", "large", "large_running", "large_windows"]
 
 
 class LargePageTables:
@@ -50,35 +46,60 @@ class LargePageTables:
         *,
         watermark: float = 0.0,
         counts_steps: bool = False,
+        seats: int | None = None,
+        longest: int | None = None,
     ) -> None:
         """``keys`` None: nothing is cached. ``watermark``: share that every admission leaves.
 
         ``counts_steps``: times are steps, as in the artifact. Otherwise they count what was given
-        back, which leaps do not change.
+        back. At most ``seats`` requests run at once, and no sequence that is served has more than
+        ``longest`` tokens; None: all requests, and all of them.
         """
-        self._watermark = watermark
         self.groups = carving.groups
         self.carving = carving
         self.pool = carving.pages
         self.rules = rules
+        self.caches = keys is not None
         self.classes, self.class_of = growth_classes(self.groups)
-        zeros = array("q", [0]) * len(requests)
-        self.allocated = tuple(array("q", zeros) for _ in self.classes)
-        self.expired = tuple(array("q", zeros) for _ in self.classes)
-        self.keyed = tuple(array("q", zeros) for _ in self.classes) if keys else ()
-        self._first_of = [self.class_of.index(index) for index in range(len(self.classes))]
+        self._table = requests.table
+        count = len(requests)
+        seats = max(1, count if seats is None else min(seats, count))
+        if longest is None:
+            longest = int((self._table[PROMPT] + self._table[MAX_TOKENS]).max(initial=0))
+        cross = max(requests.cross, default=0)
+        carving.grow(seats)
+        self._given, source = _key_source(keys, self.groups, longest)
+        self._given_for = NEVER
+        self.state = make_tables(
+            carving.state,
+            source,
+            _rule_arrays(rules, self.groups),
+            self.groups,
+            seats=seats,
+            requests=count,
+            width=max(rules.length(g, longest, cross) + g.pages_per_block for g in self.groups),
+            longest=longest,
+            caching=self.caches,
+            counts_steps=counts_steps,
+            left_free=int(watermark * self.pool.num_large),
+        )
+        self._columns = np.zeros((3, len(self.classes), count), dtype=np.int64)
+        allocated, expired, keyed = (
+            tuple(memoryview(column) for column in kind) for kind in self._columns
+        )
+        self.allocated, self.expired = allocated, expired
+        self.keyed = keyed if self.caches else ()
         self._requests = requests
-        self._lookup = PrefixLookup(self.groups, self.pool, keys, rules) if keys else None
-        self._counts_steps = counts_steps
-        self._clock = 0
-        self._accessed: dict[int, int] = {}
-        self._tables: dict[int, _Table] = {}
-        self._found = CachedPrefix(NEVER, NO_LONGEST, [])
-        self._limits: dict[int, LongestHit] = {}
-        # Requests that preempted themselves: what they hit stood in the way of what they need.
-        self._hits_nothing: set[int] = set()
-        self._quiet_until = array("q", zeros)
-        self._next_key = array("q", zeros)
+        self._seats = list(range(seats))[::-1]
+        self._seat_of = memoryview(self._table[SEAT])
+        self._quiet_until = self.state.quiet.data
+        self._next_key = self.state.next_key.data
+        self._need = np.zeros(len(self.groups), dtype=np.int64)
+
+    def batch(self, seats: int) -> LargeTables:
+        """The arrays, for a compiled run with ``seats`` running requests at most."""
+        assert seats <= len(self.state.changed)
+        return self.state
 
     @property
     def rule_columns(self) -> IntArray:
@@ -88,11 +109,11 @@ class LargePageTables:
 
     def begin_step(self) -> None:
         """See Tables."""
-        self._clock += self._counts_steps
+        _begin_step(self.state)
 
     def end_step(self) -> None:
         """See Tables."""
-        self.pool.end_step()
+        _end_step(self.state)
 
     def tick(self, now_ns: int) -> Moves:
         """See Tables. Large pages never move."""
@@ -105,52 +126,23 @@ class LargePageTables:
 
     def look_up(self, slot: int) -> Hit:
         """See Tables. While nobody holds a page, a hit that stands in its own way is no hit."""
-        if self._lookup is None or slot in self._hits_nothing:
+        if not self.caches:
             return NO_HIT
-        found = self._lookup.find(slot, self._requests.num_tokens(slot) - 1)
-        self._found = found
-        hit = Hit(found.longest.tokens, 0)
-        if hit.tokens and not self._tables and self.lacking(slot, hit, 0, 0.0, whole=True):
-            return NO_HIT
-        return hit
+        self._give_keys(slot)
+        return Hit(*_look_up(self.state, self._table, slot))
+
+    def _give_keys(self, slot: int) -> None:
+        """Write down the keys of a request for compiled code that cannot make them."""
+        if self._given is not None and self._given_for != slot:
+            write_down(self.state.keys, self._given, slot)
+            self._given_for = slot
 
     def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
         """See Tables."""
-        requests = self._requests
-        hits = self._hits_of(slot, hit)
-        if whole:
-            tokens, cross = requests.num_tokens(slot), requests.cross[slot]
-            need = tuple(
-                min(
-                    self.rules.admission(group, tokens, cross),
-                    self.rules.length(group, tokens, cross) - _whole_pages(group, hit.tokens),
-                )
-                for group in self.groups
-            )
-            if not self._fits(need, hits, watermark):
-                return need
-        need = self._chunk_need(slot, hit, hit.tokens + new)
-        return None if self._fits(need, hits, watermark) else need
-
-    def _hits_of(self, slot: int, hit: Hit) -> Held:
-        if not hit.tokens:
-            return ()
-        if self._found.slot != slot:
-            raise InvariantError(f"request {slot} takes a hit that was found for another")
-        return self._found.pages
-
-    def _fits(self, need: Pages, hits: Held, watermark: float) -> bool:
-        room = self.pool.room(need, hits)
-        return room.total + int(watermark * self.pool.num_large) <= room.available
-
-    def _chunk_need(self, slot: int, hit: Hit, tokens: int) -> tuple[int, ...]:
-        """Pages of a waiting request's first ``tokens`` beyond its hit."""
-        cross = self._requests.cross[slot]
-        return tuple(
-            self.rules.length(group, tokens, cross)
-            - max(_whole_pages(group, hit.tokens), self.rules.unheld(group, tokens))
-            for group in self.groups
-        )
+        need = self._need
+        if _lacking(self.state, self._table, slot, hit.tokens, new, watermark, whole, need):
+            return tuple(need.tolist())
+        return None
 
     def is_impossible(self, slot: int) -> bool:
         """See Tables. What never fits was rejected on arrival."""
@@ -163,165 +155,69 @@ class LargePageTables:
 
     def allocate(self, slot: int, new: int, hit: Hit = NO_HIT) -> bool:
         """See Tables."""
-        requests = self._requests
-        end = requests.computed[slot] + hit.tokens + new
-        if end <= self._quiet_until[slot]:
-            self._accessed[slot] = self._clock
-            return True
-        table = self._tables.get(slot)
-        if table is None:
-            return self._admit(slot, end, hit)
-        self.trim(slot)
-        cross = requests.cross[slot]
-        need = [
-            max(0, self.rules.length(group, end, cross) - len(pages))
-            if self.rules.grows(group)
-            else 0
-            for group, pages in zip(self.groups, table.pages, strict=True)
-        ]
-        taken = self._fits(need, (), 0.0)
-        if taken:
-            self._accessed[slot] = self._clock
-            self._take(slot, table, need)
-            self._key_full_blocks(slot, table, min(end, requests.num_tokens(slot)))
-        self._note(slot, table)
-        return taken
-
-    def _admit(self, slot: int, end: int, hit: Hit) -> bool:
-        hits, need = self._hits_of(slot, hit), self._chunk_need(slot, hit, end)
-        if not self._fits(need, hits, 0.0):
-            return False
-        if self._requests.hit[slot] == NEVER and slot not in self._limits:
-            self._limits[slot] = self._found.longest if self._found.slot == slot else NO_LONGEST
-        table = _Table([[] for _ in self.groups], [], [])
-        for index, group in enumerate(self.groups):
-            mine = list(hits[index]) if hits else []
-            for page in mine:
-                self.pool.hold(index, page)
-            behind = max(_whole_pages(group, hit.tokens), self.rules.unheld(group, end))
-            unheld = behind - len(mine)
-            table.pages[index] = [NULL] * unheld + mine
-            table.gone.append(unheld)
-            table.keyed.append(hit.tokens // group.block_size)
-        self._tables[slot] = table
-        self._accessed[slot] = self._clock
-        self.pool.join(slot)
-        self._take(slot, table, need)
-        self._key_full_blocks(slot, table, min(end, self._requests.num_tokens(slot)))
-        self._note(slot, table)
-        return True
-
-    def _take(self, slot: int, table: _Table, need: Pages) -> None:
-        if any(need):
-            self.pool.set_quotas(need)
-            for index, count in enumerate(need):
-                table.pages[index].extend(self.pool.take(index, slot, count))
-
-    def _key_full_blocks(self, slot: int, table: _Table, tokens: int) -> None:
-        """Let later requests find the blocks that ``tokens`` fill."""
-        if self._lookup is None:
-            return
-        keys = self._lookup.keys_of(slot)
-        for index, group in enumerate(self.groups):
-            each, pages = group.pages_per_block, table.pages[index]
-            full = min(tokens // group.block_size, len(pages) // each)
-            first = max(table.keyed[index], table.gone[index] // each)
-            for place in range(first * each, full * each):
-                end = (place // each + 1) * group.block_size
-                self.pool.set_key(index, pages[place], Content(keys[index][place], end))
-            table.keyed[index] = max(full, table.keyed[index])
+        seat = self._seat_of[slot]
+        admitted = seat == NEVER
+        if admitted:
+            self._give_keys(slot)
+            seat = self._seat_of[slot] = self._seats.pop()
+        done = bool(_allocate(self.state, self._table, slot, new, hit.tokens))
+        if admitted and not done:
+            self._seats.append(seat)
+            self._seat_of[slot] = NEVER
+        else:
+            self._copy_columns(slot, seat)
+        return done
 
     def commit(self, slot: int, tokens: int) -> None:
         """See Tables."""
-        if self._lookup is not None and tokens >= self._next_key[slot]:
-            table = self._tables[slot]
-            self._key_full_blocks(slot, table, tokens)
-            self.pool.end_step()
-            self._note(slot, table)
+        seat = self._seat_of[slot]
+        if self.caches and tokens >= self._next_key[seat]:
+            _commit(self.state, self._table, slot, tokens)
+            self._copy_columns(slot, seat)
 
     def trim(self, slot: int) -> None:
         """Give back the pages that no step will read."""
-        table, requests = self._tables[slot], self._requests
-        computed, in_flight = requests.computed[slot], requests.in_flight[slot]
-        if computed < self._quiet_until[slot]:
-            return
-        for index, group in enumerate(self.groups):
-            pages, gone = table.pages[index], table.gone[index]
-            past = self.rules.expired(group, computed, in_flight, len(pages))
-            if past > gone:
-                time = self.rules.left_at(self._time(slot))
-                self.pool.release(index, pages[gone:past], time)
-                pages[gone:past] = [NULL] * (past - gone)
-                table.gone[index] = past
-        self._note(slot, table)
-
-    def _time(self, slot: int) -> float:
-        """When pages that are given back now were used last."""
-        if self._counts_steps:
-            # A request's pages have times of their own, so that they are evicted together.
-            return self._accessed[slot] + slot / 100
-        self._clock += 1
-        return float(self._clock)
+        seat = self._seat_of[slot]
+        if self._requests.computed[slot] >= self._quiet_until[seat]:
+            _trim(self.state, self._table, slot)
+            self._copy_columns(slot, seat)
 
     def free(self, slot: int) -> None:
         """See Tables. What is cached stays so until its page is taken."""
-        table = self._tables.pop(slot, None)
-        if self._lookup is not None:
-            self._lookup.forget(slot)
-        if table is None:
-            return
-        if not self._tables and self._requests.status[slot] == Status.RUNNING:
-            self._hits_nothing.add(slot)
-        time = self._time(slot)
-        del self._accessed[slot]
-        self.pool.leave(slot)
-        for index, pages in enumerate(table.pages):
-            self.pool.release(index, pages[table.gone[index] :], time)
-        for columns in (self.allocated, self.expired, self.keyed):
-            for column in columns:
-                column[slot] = 0
-        self._quiet_until[slot] = self._next_key[slot] = 0
+        seat = self._seat_of[slot]
+        if seat != NEVER:
+            _release(self.state, self._table, slot)
+            self._columns[:, :, slot] = 0
+            self._seat_of[slot] = NEVER
+            self._seats.append(seat)
 
-    def _note(self, slot: int, table: _Table) -> None:
-        """Copy the lengths that others read, and how long nothing will change."""
-        quiet = next_key = FOREVER
-        for index, first in enumerate(self._first_of):
-            group = self.groups[first]
-            length, gone = len(table.pages[first]), table.gone[first]
-            self.allocated[index][slot], self.expired[index][slot] = length, gone
-            length, gone = length // group.pages_per_block, gone // group.pages_per_block
-            if self.keyed:
-                self.keyed[index][slot] = table.keyed[first]
-                next_key = min(next_key, (table.keyed[first] + 1) * group.block_size)
-            quiet = min(quiet, self.rules.quiet_until(group, length, gone))
-        self._next_key[slot] = next_key
-        self._quiet_until[slot] = min(quiet, next_key - 1)
+    def _copy_columns(self, slot: int, seat: int) -> None:
+        """Copy the lengths that others read."""
+        kept = (self.state.allocated, self.state.expired, self.state.keyed)
+        for columns, of_seats in zip(self._columns, kept, strict=True):
+            columns[:, slot] = of_seats[:, seat]
 
     def limit(self, slot: int) -> tuple[str, int]:
         """See Tables."""
-        limit = self._limits.get(slot, NO_LONGEST)
-        return limit.limiter, limit.lost
+        limiter = int(self.state.short[LIMITER, slot])
+        lost = int(self.state.short[LOST_TOKENS, slot])
+        return (self.groups[limiter - 1].contents[0].label, lost) if limiter else ("", 0)
 
     def held_pages(self) -> tuple[int, ...]:
         """See Tables."""
-        if self._lookup is None:
+        if not self.caches:
             return ()
         return tuple(self.pool.num_held(index) for index in range(len(self.groups)))
 
     def could_fit(self, slot: int, tokens: int) -> bool:
         """See Tables."""
-        return self.carving.could_fit_above(self.most_need(slot, tokens), self._watermark)
-
-    def most_need(self, slot: int, tokens: int) -> Pages:
-        """See ``most_held``."""
-        ratios = [small.ratio for small in self.pool.small]
-        cross, caches = self._requests.cross[slot], self._lookup is not None
-        return most_held(self.rules, self.groups, ratios, tokens, cross, caches=caches)
+        return bool(_possible(self.state, self._table, slot, tokens))
 
     def admission_need(self, slot: int, tokens: int) -> Pages:
         """See Tables."""
-        cross = self._requests.cross[slot]
-        return tuple(self.rules.admission(group, tokens, cross) for group in self.groups)
+        need = self._need
+        _admission_need(self.state, tokens, self._requests.cross[slot], need)
+        return tuple(need.tolist())
 
     def slack(self, refused: Pages | None, watermark: float) -> Slack:
         """See Tables."""
@@ -331,34 +227,117 @@ class LargePageTables:
         """See Tables."""
         return self.carving.free_pages()
 
+    def held_by(self, slot: int, group: int) -> tuple[int, IntArray]:
+        """Entries of a running request's table that have no page any more, and the pages behind."""
+        seat = self._seat_of[slot]
+        gone, length = self.state.marks[seat, group, [GONE, LENGTH]].tolist()
+        return gone, self.state.pages[seat, group, gone:length]
+
     def shared_pages(self, slots: Sequence[int], views: IntArray) -> IntArray:
         """Windowed pages that several of ``slots`` hold; see ``caching.sharing``."""
         found: list[tuple[int, int, int, int]] = []
-        for view, index in enumerate(views[0].tolist()):
-            several, each = self.pool.shared(index), self.groups[index].pages_per_block
-            for row, slot in enumerate(slots) if several else ():
-                table = self._tables[slot]
-                mine = enumerate(table.pages[index][table.gone[index] :], table.gone[index])
-                found += [(row, view, at // each, page) for at, page in mine if page in several]
+        for view, group in enumerate(views[0].tolist()):
+            if not self.pool.num_extra(group):
+                continue
+            each = self.groups[group].pages_per_block
+            for row, slot in enumerate(slots):
+                gone, pages = self.held_by(slot, group)
+                several = np.flatnonzero(self.pool.holders_of(group, pages) > 1)
+                places, shared = ((gone + several) // each).tolist(), pages[several].tolist()
+                found += [(row, view, at, p) for at, p in zip(places, shared, strict=True)]
         found.sort(key=lambda each: (each[1], each[3]))
         return np.array(found, dtype=np.int64).reshape(-1, 4).T.copy()
 
     def check(self) -> None:
         """See Tables."""
         self.pool.check()
-        for index in range(len(self.groups)):
-            holders: dict[int, int] = {}
-            for table in self._tables.values():
-                for page in table.pages[index][table.gone[index] :]:
-                    holders[page] = holders.get(page, 0) + 1
-            wrong = any(self.pool.refs(index, page) != n for page, n in holders.items())
-            if wrong or len(holders) != self.pool.num_held(index):
-                raise InvariantError(f"group {index}: pages have other holders than their tables")
-        for slot in range(len(self._requests)):
-            if (self._requests.status[slot] == Status.RUNNING) != (slot in self._tables):
-                raise InvariantError(f"request {slot} has a table although it does not run")
+        seated = np.flatnonzero(self._table[SEAT] != NEVER).tolist()
+        for group in range(len(self.groups)):
+            held = [self.held_by(slot, group)[1] for slot in seated]
+            pages, counts = np.unique(np.concatenate([[], *held]).astype(int), return_counts=True)
+            wrong = (self.pool.holders_of(group, pages) != counts).any()
+            if wrong or len(pages) != self.pool.num_held(group):
+                raise InvariantError(f"group {group}: pages have other holders than their tables")
+        running = np.flatnonzero(self._table[STATUS] == Status.RUNNING).tolist()
+        if seated != running:
+            raise InvariantError(f"requests {seated} have tables, {running} run")
 
 
-def _whole_pages(group: PageGroup, tokens: int) -> int:
-    """Pages of the whole blocks of ``tokens``."""
-    return tokens // group.block_size * group.pages_per_block
+def _rule_arrays(rules: TableRules, groups: Sequence[PageGroup]) -> Any:
+    if isinstance(rules, ChunkedRules):
+        return chunked_arrays(rules, groups)
+    assert isinstance(rules, WholePromptRules)
+    return whole_prompt_arrays(rules, groups)
+
+
+def _key_source(
+    keys: PrefixKeys | None, groups: Sequence[PageGroup], longest: int
+) -> tuple[PrefixKeys | None, Any]:
+    """Keys that Python must write down, and where compiled code finds them."""
+    if isinstance(keys, TraceKeys):
+        return None, keys.arrays
+    units = sorted({group.block_size for group in groups})
+    return keys, unit_keys(units, longest if keys else 0)
+
+
+# Contracts as Python calls them.
+
+
+@compiled
+def _begin_step(state: LargeTables) -> None:
+    contract.begin_step(state)
+
+
+@compiled
+def _end_step(state: LargeTables) -> None:
+    contract.end_step(state)
+
+
+@compiled
+def _possible(state: LargeTables, table: IntArray, slot: int, tokens: int) -> bool:
+    return contract.possible(state, table, slot, tokens)
+
+
+@compiled
+def _admission_need(state: LargeTables, tokens: int, cross: int, need: IntArray) -> None:
+    for group in range(len(need)):
+        need[group] = rule_kernels.admission(state.rules, group, tokens, cross)
+
+
+@compiled
+def _look_up(state: LargeTables, table: IntArray, slot: int) -> tuple[int, int]:
+    return contract.look_up(state, table, slot)
+
+
+@compiled
+def _lacking(
+    state: LargeTables,
+    table: IntArray,
+    slot: int,
+    hit: int,
+    new: int,
+    watermark: float,
+    whole: bool,
+    need: IntArray,
+) -> bool:
+    return contract.lacking(state, table, slot, hit, new, watermark, whole, need)
+
+
+@compiled
+def _allocate(state: LargeTables, table: IntArray, slot: int, new: int, hit: int) -> bool:
+    return contract.allocate(state, table, slot, new, hit)
+
+
+@compiled
+def _commit(state: LargeTables, table: IntArray, slot: int, tokens: int) -> None:
+    contract.commit(state, table, slot, tokens)
+
+
+@compiled
+def _trim(state: LargeTables, table: IntArray, slot: int) -> None:
+    contract.trim(state, table, slot)
+
+
+@compiled
+def _release(state: LargeTables, table: IntArray, slot: int) -> None:
+    contract.release(state, table, slot)

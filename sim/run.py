@@ -119,6 +119,8 @@ def _memory(setup: Setup, requests: Requests, config: SchedulerConfig) -> tuple[
             table_rules(setup.policy.scheduler, config, setup.caches),
             watermark=config.watermark if whole_prompts else 0.0,
             counts_steps=whole_prompts,
+            seats=config.max_num_seqs,
+            longest=_longest_served(requests, config),
         )
         return large, _cached_meter(large) if setup.caches else UsageMeter(large)
     if setup.cache is None:

@@ -1,6 +1,5 @@
 """What the scheduler and the engine ask of block tables, with a prefix cache or without."""
 
-from array import array
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -31,12 +30,21 @@ class Tables(Protocol):
     classes: tuple[PageGroup, ...]
     """One group per way to grow; groups that grow alike have tables of equal length."""
     class_of: tuple[int, ...]
-    allocated: "tuple[array[int], ...]"
-    """Per class and request: blocks up to the end of the table, those given back included."""
-    expired: "tuple[array[int], ...]"
-    """Per class and request: leading blocks that were given back."""
-    keyed: "tuple[array[int], ...]"
-    """Per class and request: blocks that were considered for the cache; empty without one."""
+
+    @property
+    def allocated(self) -> tuple[Sequence[int], ...]:
+        """Per class and request: blocks up to the end of the table, those given back included."""
+        ...
+
+    @property
+    def expired(self) -> tuple[Sequence[int], ...]:
+        """Per class and request: leading blocks that were given back."""
+        ...
+
+    @property
+    def keyed(self) -> tuple[Sequence[int], ...]:
+        """Per class and request: blocks considered for the cache; empty without one."""
+        ...
 
     def begin_step(self) -> None:
         """Called before the first decision of a step."""

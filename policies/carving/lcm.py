@@ -14,9 +14,9 @@ from ..base import PageGroup, Pages
 from ..batch import IntArray
 from ..compiled import body_of, inner
 from ..compiled_carving import CompiledCarving, copies_nothing
-from ..large_pages import empty_pages, holdings, pages
+from ..large_pages import empty_pages, holdings, room
 from ..large_pages import layout as at
-from ..large_pages.layout import FIRST_HOLDER, NOBODY, NULL_OWNER, Pool
+from ..large_pages.layout import NOBODY, NULL_OWNER, Pool
 from ..large_pages.pool import LargePages
 from ..page_advice import better_policy
 
@@ -85,7 +85,7 @@ def _could_fit(pool: Pool, need: IntArray) -> bool:
     least = 0
     for group in range(len(need)):
         ratio = pool.groups[group, at.RATIO]
-        least += pages.in_large(need[group] - (ratio - 1), ratio)
+        least += room.in_large(need[group] - (ratio - 1), ratio)
     return least <= pool.counts[at.SIZE] - len(need)
 
 
@@ -94,7 +94,7 @@ def _could_fit(pool: Pool, need: IntArray) -> bool:
 def _fits(pool: Pool, need: IntArray, watermark: float) -> bool:
     # The watermark is counted in large pages, as in the artifact.
     kept = int(watermark * pool.counts[at.SIZE])
-    return pages.room(pool, need) + kept <= pages.available(pool)
+    return room.least_large(pool, need) + kept <= room.available(pool)
 
 
 body_of(batch.take, Pool)(holdings.take)

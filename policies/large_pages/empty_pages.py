@@ -195,7 +195,7 @@ def _pop_free(counts: at.IntArray, ring: at.IntArray) -> int:
     first = counts[at.FIRST_RETURNED]
     counts[at.FIRST_RETURNED] = first + 1 if first + 1 < counts[at.SIZE] else 0
     counts[at.NUM_RETURNED] -= 1
-    return ring[first]
+    return int(ring[first])
 
 
 @inner

@@ -2,7 +2,7 @@
 
 from ...configs.errors import InvariantError
 from ..compiled import inner
-from . import empty_pages, pages
+from . import empty_pages, pages, room
 from . import layout as at
 from .layout import FIRST_HOLDER, NONE, IntArray, Pool
 
@@ -11,10 +11,12 @@ from .layout import FIRST_HOLDER, NONE, IntArray, Pool
 def take(pool: Pool, holder: int, need: IntArray) -> bool:
     """Body of ``batch.take``: a call may use as many large pages as it needs if all groups can."""
     owner = FIRST_HOLDER + holder
-    if not empty_pages.is_joined(pool, owner) and pages.room(pool, need) <= pages.available(pool):
+    if not empty_pages.is_joined(pool, owner) and room.least_large(pool, need) <= room.available(
+        pool
+    ):
         empty_pages.join(pool, owner)
-    if not pages.set_quotas(pool, need):
-        pages.refuse(pool, owner)
+    if not room.set_quotas(pool, need):
+        room.refuse(pool, owner)
         return False
     for group in range(len(need)):
         left = need[group]

@@ -41,7 +41,7 @@ def _check_group(pool: Pool, group: int, larges: list[int]) -> None:
     if sorted(listed) != sorted(entries):
         raise InvariantError("an empty small page is in no list, or in two")
     found[at.LARGES] = len(larges)
-    columns = (at.LARGES, at.EMPTIES, at.PARKED, at.HOLDING, at.SHARED, at.KEYED)
+    columns = (at.LARGES, at.EMPTIES, at.PARKED, at.HOLDING, at.EXTRA, at.KEYED)
     for column in (*columns, at.IDLES, at.IDLES_IN_LARGE, at.EVICTABLE):
         if found[column] != mine[column]:
             raise InvariantError(f"group {group}: count {column} is {mine[column]}")
@@ -78,7 +78,7 @@ def _check_large(
         if (place or not evictable) and pool.cached[place, at.HEAP] != node:
             raise InvariantError(f"large page {large}: a page is not where its heap says")
     found[at.HOLDING] += len(held)
-    found[at.SHARED] += sum(bool(pool.nodes[node, at.REFS] > 1) for node in held)
+    found[at.EXTRA] += sum(int(pool.nodes[node, at.REFS]) - 1 for node in held)
     found[at.KEYED] += len(keyed)
     found[at.IDLES] += len(idle)
     found[at.EVICTABLE] += evictable

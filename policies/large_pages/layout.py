@@ -6,6 +6,9 @@ lists of empty pages are lists of nodes. Node 0 is none. What was never touched 
 so that a pool of millions of pages takes the memory of those that a run uses.
 """
 
+import math
+import mmap
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +23,10 @@ NOBODY, NULL_OWNER, FIRST_HOLDER = range(3)
 """Owners of large pages: nobody, where the request has ended; who holds the null pages and never
 leaves; the first of the requests."""
 MOST_BUCKETS = 1 << 20
+MAP_NORESERVE = 0x4000
+"""Of Linux; Python has the name from 3.13 on."""
+RESERVED = 1 << 28
+"""Bytes that an operating system grants as a rule."""
 
 # Columns of ``nodes``. A page is in one list at a time: that of empty pages, of idle pages of its
 # large page, or of its holder's pages.
@@ -35,9 +42,8 @@ is the heaps themselves: the rows of a group's pages are its heap, those of the 
 TOKENS of a large page are those of its rank."""
 
 # Columns of ``large``, one row per large page; where one points at another it counts from 1.
-GROUP, OWNER, HANDED, EMPTY, RETURNED, LAST_RETURNED, IDLE, NUM_IDLE, NEXT_OF, PREV_OF, ASKED = range(
-    11
-)
+GROUP, OWNER, HANDED, EMPTY, RETURNED, LAST_RETURNED = range(6)
+IDLE, NUM_IDLE, NEXT_OF, PREV_OF, ASKED = range(6, 11)
 """Group, from 1, 0 while it is free; owner; pages that were ever handed out; empty ones; first and
 last of these that were handed out before; first idle page, and how many; the owner's other large
 pages; the last question that met it (see ``after_hits``)."""
@@ -57,7 +63,7 @@ and last page that it holds in a carving, and how many; who joined next and befo
     EMPTIES,
     PARKED,
     HOLDING,
-    SHARED,
+    EXTRA,
     KEYED,
     IDLES,
     IDLES_IN_LARGE,
@@ -67,9 +73,9 @@ and last page that it holds in a carving, and how many; who joined next and befo
 ) = range(15)
 """Small pages of a large one; node of page 0; large pages that the next pages may use, and that the
 need asked about last must use; large pages of the group. Small pages: empty, to be had; empty, in
-large pages that can be evicted; held; held by several; with a key; idle (cached, held by nobody);
-idle in large pages that can be evicted. Such large pages; small pages in the heap; bytes of a small
-page (0 where nobody asks)."""
+large pages that can be evicted; held; holds of one by a request beside another; with a key; idle
+(cached, held by nobody); idle in large pages that can be evicted. Such large pages; small pages in
+the heap; bytes of a small page (0 where nobody asks)."""
 
 # Entries of ``counts``.
 (
@@ -127,9 +133,9 @@ def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bo
     counts = np.zeros(15, dtype=np.int64)
     counts[SIZE], counts[LARGE_NODE], counts[STEP], counts[FRUGAL] = num_large, ends[-1], 1, frugal
     pool = Pool(
-        nodes=np.zeros((num_nodes, 4), dtype=np.int64),
-        cached=np.zeros((num_nodes, 7), dtype=np.int64),
-        times=np.zeros(num_nodes),
+        nodes=untouched(num_nodes, 4),
+        cached=untouched(num_nodes, 7),
+        times=untouched(num_nodes).view(np.float64),
         large=np.zeros((num_large, 11), dtype=np.int64),
         owners=np.zeros((FIRST_HOLDER + holders, num_groups, 9), dtype=np.int64),
         groups=groups,
@@ -139,6 +145,15 @@ def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bo
     )
     _take_null_pages(pool)
     return pool
+
+
+def untouched(*shape: int) -> IntArray:
+    """Zeros that take no memory until they are written, even where there is not as much."""
+    size = 8 * math.prod(shape)
+    if size < RESERVED or sys.platform != "linux":
+        return np.zeros(shape, dtype=np.int64)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype=np.int64).reshape(shape)
 
 
 def _take_null_pages(pool: Pool) -> None:

@@ -14,104 +14,6 @@ from .layout import NOBODY, IntArray, Pool
 
 
 @inner
-def available(pool: Pool) -> int:
-    """Large pages that are empty or can be evicted."""
-    return empty_pages.free_large(pool) + pool.counts[at.EVICTABLES]
-
-
-@inner
-def num_apart(pool: Pool, group: int) -> int:
-    """Idle pages of a group outside of large pages that can be evicted."""
-    return pool.groups[group, at.IDLES] - pool.groups[group, at.IDLES_IN_LARGE]
-
-
-@inner
-def in_large(pages: int, ratio: int) -> int:
-    """Large pages for so many small ones; none for a number below zero."""
-    if pages <= ratio:
-        return 1 if pages > 0 else 0
-    return (pages + ratio - 1) // ratio
-
-
-@inner
-def lacking_large(pool: Pool, group: int, pages: int, gained: int) -> int:
-    """Large pages of a group without which it cannot have so many pages.
-
-    ``gained``: pages to be had beside the empty and the idle ones (see ``after_hits``).
-    """
-    supply = pool.groups[group, at.EMPTIES] + num_apart(pool, group) + gained
-    return in_large(pages - supply, pool.groups[group, at.RATIO])
-
-
-@inner
-def room(pool: Pool, need: IntArray) -> int:
-    """Large pages without which ``need`` cannot be met; LEAST of each group says how many."""
-    total = 0
-    for group in range(len(need)):
-        pool.groups[group, at.LEAST] = lacking_large(pool, group, need[group], 0)
-        total += pool.groups[group, at.LEAST]
-    return total
-
-
-@inner
-def after_hits(pool: Pool, group: int, hits: IntArray, count: int) -> tuple[int, int]:
-    """Small pages gained beside the empty ones, and large pages lost, if ``hits`` were held.
-
-    Of ``hits`` the first ``count``: pages that a lookup found.
-    """
-    mine = pool.groups[group]
-    gained, lost = 0, 0
-    pool.counts[at.QUESTION] += 1
-    for index in range(count):
-        if not pool.nodes[mine[at.BASE] + hits[index], at.REFS]:
-            gained -= 1
-            large = hits[index] // mine[at.RATIO]
-            row = pool.large[large]
-            asked = row[at.ASKED] == pool.counts[at.QUESTION]
-            if not asked and idle_pages.is_evictable(pool, large):
-                row[at.ASKED] = pool.counts[at.QUESTION]
-                gained += row[at.NUM_IDLE] + row[at.EMPTY]
-                lost += 1
-    return gained, lost
-
-
-@inner
-def set_quotas(pool: Pool, need: IntArray) -> bool:
-    """Allow the next pages as many large ones as ``need`` can use, or at least must have.
-
-    Generous if there are enough for the generous quotas of all groups, as in the artifact; False,
-    and nothing is allowed, if ``need`` cannot be met.
-    """
-    groups, counts, enough = pool.groups, pool.counts, available(pool)
-    if room(pool, need) > enough:
-        return False
-    most, lacking = 0, 0
-    for group in range(len(need)):
-        ratio = groups[group, at.RATIO]
-        groups[group, at.QUOTA] = in_large(need[group], ratio)
-        most += groups[group, at.QUOTA]
-        lacking += in_large(need[group] - groups[group, at.EMPTIES], ratio)
-    frugal = counts[at.FRUGAL] and lacking <= enough
-    if counts[at.THRIFTY] or (most > enough and not frugal):
-        for group in range(len(need)):
-            groups[group, at.QUOTA] = groups[group, at.LEAST]
-    elif frugal:
-        # Cached pages do not count as empty: large ones are taken before those.
-        for group in range(len(need)):
-            empties = groups[group, at.EMPTIES]
-            groups[group, at.QUOTA] = in_large(need[group] - empties, groups[group, at.RATIO])
-    counts[at.REFUSED] = 0
-    return True
-
-
-@inner
-def refuse(pool: Pool, owner: int) -> None:
-    """A request does not get what it needs: see ``empty_pages.join``."""
-    alone = pool.counts[at.RUNNING] == 1 and empty_pages.is_joined(pool, owner)
-    pool.counts[at.REFUSED] = 1 if alone else 0
-
-
-@inner
 def take_empty(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]:
     """Take empty pages that lie one after the other: the first, and how many, at most ``most`` > 0.
 
@@ -139,9 +41,9 @@ def take_empty(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]
 def take(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]:
     """Like ``take_empty``, and what is idle is evicted where that is needed."""
     mine = pool.groups[group]
-    if mine[at.QUOTA] > 0 and not pool.owners[owner, group, at.FIRST]:
-        if not empty_pages.free_large(pool):
-            idle_pages.evict_large(pool)
+    wants_large = mine[at.QUOTA] > 0 and not pool.owners[owner, group, at.FIRST]
+    if wants_large and not empty_pages.free_large(pool):
+        idle_pages.evict_large(pool)
     page, count = take_empty(pool, group, owner, most)
     if not count:
         node = idle_pages.evict_small(pool, group)
@@ -185,9 +87,9 @@ def hold(pool: Pool, group: int, page: int) -> None:
     mine = pool.groups[group]
     node = mine[at.BASE] + page
     pool.nodes[node, at.REFS] += 1
-    if pool.nodes[node, at.REFS] == 2:
-        mine[at.SHARED] += 1
-    elif pool.nodes[node, at.REFS] == 1:
+    if pool.nodes[node, at.REFS] > 1:
+        mine[at.EXTRA] += 1
+    else:
         large = page // mine[at.RATIO]
         if idle_pages.is_evictable(pool, large):
             idle_pages.close_large(pool, group, large)
@@ -216,8 +118,8 @@ def release(pool: Pool, group: int, pages: IntArray, start: int, end: int, time:
             if nodes[node, at.REFS] == 0:
                 mine[at.HOLDING] -= 1
                 empty += not _is_kept(pool, group, large, node, time)
-            elif nodes[node, at.REFS] == 1:
-                mine[at.SHARED] -= 1
+            else:
+                mine[at.EXTRA] -= 1
             stop += 1
         kept = pool.large[large, at.EMPTY]
         if kept + empty == ratio:

@@ -10,70 +10,16 @@ import numpy as np
 from ...configs.errors import InvariantError
 from ..base import Pages
 from ..compiled import compiled
-from . import empty_pages, pages
+from . import empty_pages, pages, room
 from . import layout as at
 from .integrity import check
-from .layout import FIRST_HOLDER, NOBODY, NULL_OWNER, IntArray, Pool, make_pool
+from .layout import FIRST_HOLDER, IntArray, Pool, make_pool
+from .numbers import IdlePages, SmallPages
 from .quota import Content, Key, Room
 
 Held = Sequence[Sequence[int]]
 """Pages per group that a request would hold beside those it takes: those of its hit."""
 _FIRST_HOLDERS = 8
-
-
-class SmallPages:
-    """The empty small pages of one group, in numbers."""
-
-    def __init__(self, pages: "LargePages", group: int) -> None:
-        self._pages, self._group = pages, group
-        self.ratio = self._count(at.RATIO)
-        """Small pages of a large one."""
-
-    def _count(self, column: int) -> int:
-        return int(self._pages.state.groups[self._group, column])
-
-    def _kept_for(self, owner: int) -> int:
-        return int(self._pages.state.owners[owner, self._group, at.KEPT])
-
-    @property
-    def num_large(self) -> int:
-        """Large pages of the group."""
-        return self._count(at.LARGES)
-
-    @property
-    def num_empty(self) -> int:
-        """Empty pages that can be taken: parked ones cannot."""
-        return self._count(at.EMPTIES)
-
-    @property
-    def num_parked(self) -> int:
-        """Empty pages of large pages that can be evicted."""
-        return self._count(at.PARKED)
-
-    @property
-    def num_owned(self) -> int:
-        """Empty pages that are kept for a request that runs."""
-        return self.num_empty - self._kept_for(NOBODY) - self._kept_for(NULL_OWNER)
-
-
-class IdlePages:
-    """The cached pages of one group that nobody holds."""
-
-    def __init__(self, pages: "LargePages", group: int) -> None:
-        self._pages, self._group = pages, group
-
-    def __len__(self) -> int:
-        return int(self._pages.state.groups[self._group, at.IDLES])
-
-    def __contains__(self, page: int) -> bool:
-        state = self._pages.state
-        node = state.groups[self._group, at.BASE] + page
-        return bool(state.cached[node, at.BORN] and not state.nodes[node, at.REFS])
-
-    @property
-    def num_large(self) -> int:
-        """Large pages that could be evicted as a whole."""
-        return int(self._pages.state.groups[self._group, at.EVICTABLE])
 
 
 class LargePages:
@@ -100,6 +46,8 @@ class LargePages:
 
     def grow(self, holders: int) -> None:
         """Make room for so many requests at once; ``state`` is another one then."""
+        if holders <= self.holders:
+            return
         more = np.zeros((holders - self.holders, *self.state.owners.shape[1:]), dtype=np.int64)
         self._spare += range(self.holders, holders)
         self.state = self.state._replace(owners=np.concatenate([self.state.owners, more]))
@@ -135,6 +83,14 @@ class LargePages:
         """Requests that hold a page."""
         return int(self.state.nodes[self.state.groups[group, at.BASE] + page, at.REFS])
 
+    def num_extra(self, group: int) -> int:
+        """Pages of a group that requests hold beside another request, once for each."""
+        return int(self.state.groups[group, at.EXTRA])
+
+    def holders_of(self, group: int, held: IntArray) -> IntArray:
+        """Requests that hold each of some pages."""
+        return self.state.nodes[self.state.groups[group, at.BASE] + held, at.REFS]
+
     def join(self, owner: int) -> None:
         """A request begins to take pages; see ``empty_pages.join``."""
         if not self._spare:
@@ -152,9 +108,9 @@ class LargePages:
         """What ``need`` would take if it were asked for now; ``hits`` would be held first. Pure."""
         least: list[int] = []
         available = self.free_large + self.evictable_large
-        for group, pages in enumerate(need):
+        for group, count in enumerate(need):
             held = np.array(hits[group] if hits else (), dtype=np.int64)
-            lacking, lost = _lacking(self.state, group, pages, held)
+            lacking, lost = _lacking(self.state, group, count, held)
             least.append(lacking)
             available -= lost
         return Room(tuple(least), available)
@@ -231,18 +187,18 @@ def _leave(pool: Pool, owner: int) -> None:
 
 @compiled
 def _lacking(pool: Pool, group: int, count: int, hits: IntArray) -> tuple[int, int]:
-    gained, lost = pages.after_hits(pool, group, hits, len(hits))
-    return pages.lacking_large(pool, group, count, gained), lost
+    gained, lost = room.after_hits(pool, group, hits, len(hits))
+    return room.lacking_large(pool, group, count, gained), lost
 
 
 @compiled
 def _set_quotas(pool: Pool, need: IntArray) -> bool:
-    return pages.set_quotas(pool, need)
+    return room.set_quotas(pool, need)
 
 
 @compiled
 def _refuse(pool: Pool, owner: int) -> None:
-    pages.refuse(pool, owner)
+    room.refuse(pool, owner)
 
 
 @compiled

@@ -146,54 +146,35 @@ def preempt(engine: EngineArrays, table: IntArray, tables: Any, which: int, slot
 
 
 @inner
-def advance(engine: EngineArrays, table: IntArray, which: int) -> None:
-    """Count the tokens of a batch as computed, and note who gets a token."""
+def advance(engine: EngineArrays, table: IntArray, which: int, place: int) -> None:
+    """Count the tokens of a batch's entry as computed, and note whether it gets a token."""
     row = rows_of(which)
-    for place in range(engine.counts[NUM_SERVED, which]):
-        slot, new = engine.lists[row + SLOTS, place], engine.lists[row + NEW, place]
-        table[COMPUTED, slot] += new
-        table[IN_FLIGHT, slot] += new
-        table[CHUNK, slot] = new
-        engine.counts[MOST_NEW, which] = max(engine.counts[MOST_NEW, which], new)
-        due = table[PROMPT, slot] + table[OUTPUT, slot] + table[PLACEHOLDERS, slot]
-        if table[COMPUTED, slot] >= due:
-            engine.lists[row + SAMPLED, engine.counts[NUM_SAMPLED, which]] = slot
-            engine.counts[NUM_SAMPLED, which] += 1
-            if engine.scalars[DEPTH] > 1:
-                table[PLACEHOLDERS, slot] += 1
+    slot, new = engine.lists[row + SLOTS, place], engine.lists[row + NEW, place]
+    computed = table[COMPUTED, slot] + new
+    table[COMPUTED, slot] = computed
+    table[IN_FLIGHT, slot] += new
+    table[CHUNK, slot] = new
+    engine.counts[MOST_NEW, which] = max(engine.counts[MOST_NEW, which], new)
+    due = table[PROMPT, slot] + table[OUTPUT, slot] + table[PLACEHOLDERS, slot]
+    engine.lists[row + SAMPLED, place] = computed >= due
+    if computed >= due:
+        engine.counts[NUM_SAMPLED, which] += 1
+        if engine.scalars[DEPTH] > 1:
+            table[PLACEHOLDERS, slot] += 1
 
 
 @inner
-def receive_tokens(engine: EngineArrays, table: IntArray, tables: Any, which: int) -> int:
-    """Settle a batch: count its tokens; how many requests have their last one.
-
-    Those stand at the front of the batch's row SAMPLED then; ``finish`` them next.
-    """
-    row, served = rows_of(which), engine.counts[NUM_SERVED, which]
-    for place in range(served):
-        table[IN_FLIGHT, engine.lists[row + SLOTS, place]] -= engine.lists[row + NEW, place]
-    finished = 0
-    for place in range(engine.counts[NUM_SAMPLED, which]):
-        slot = engine.lists[row + SAMPLED, place]
-        if table[STATUS, slot] != FINISHED:
-            _receive_token(table, tables, slot)
-            if is_done(engine, table, slot):
-                engine.lists[row + SAMPLED, finished] = slot
-                finished += 1
-    for place in range(served):
-        slot, new = engine.lists[row + SLOTS, place], engine.lists[row + NEW, place]
-        table[STALE, slot] = max(0, table[STALE, slot] - new)
-    return finished
-
-
-@inner
-def _receive_token(table: IntArray, tables: Any, slot: int) -> None:
+def receive_token(engine: EngineArrays, table: IntArray, tables: Any, slot: int) -> bool:
+    """Count one output token; True if it was the last."""
+    if table[STATUS, slot] == FINISHED:
+        return False
     table[OUTPUT, slot] += 1
     if table[STALE, slot] == 0 and table[PLACEHOLDERS, slot] > 0:
         table[PLACEHOLDERS, slot] -= 1
         if table[STATUS, slot] == RUNNING:
             # What the next step had to leave out because this token was not known.
             contract.commit(tables, table, slot, table[COMPUTED, slot] - table[IN_FLIGHT, slot])
+    return is_done(engine, table, slot)
 
 
 @inner

@@ -56,13 +56,11 @@ def add_gap(gaps: GapArrays, gap_ns: int, count: int) -> None:
     """See ``Gaps.add``. Gaps and counts are below 2^62."""
     counters = gaps.counters
     counters[NUM] += count
+    if counters[SHIFT]:
+        _add_to_sums(gaps.sums, gap_ns, count)
     _put(gaps, gap_ns >> counters[SHIFT], count)
     while counters[DISTINCT] == gaps.values.shape[1]:
         _double_unit(gaps)
-    while count > 0:
-        some = min(count, MOST_AT_ONCE)
-        _add_to_sums(gaps.sums, gap_ns, some)
-        count -= some
 
 
 @inner
@@ -84,6 +82,10 @@ def _put(gaps: GapArrays, units: int, count: int) -> None:
 def _double_unit(gaps: GapArrays) -> None:
     """Put every value again, which never needs a place behind its old one."""
     values, finer = gaps.values, gaps.counters[DISTINCT]
+    if gaps.counters[SHIFT] == 0:
+        # While values are exact so are their sums, whenever they are made.
+        for place in range(finer):
+            _add_to_sums(gaps.sums, values[UNITS, place], values[COUNT, place])
     gaps.places[:] = 0
     gaps.counters[DISTINCT] = 0
     gaps.counters[SHIFT] += 1
@@ -93,30 +95,50 @@ def _double_unit(gaps: GapArrays) -> None:
 
 @inner
 def _add_to_sums(sums: IntArray, gap_ns: int, count: int) -> None:
-    for low in range(3):
-        digit = (gap_ns >> (DIGIT * low)) & DIGIT_MASK
-        sums[TOTAL, low] += digit * count
-        for high in range(3):
-            other = (gap_ns >> (DIGIT * high)) & DIGIT_MASK
-            sums[SQUARES, low + high] += digit * other * count
-    for row in range(2):
-        for place in range(DIGITS - 1):
-            sums[row, place + 1] += sums[row, place] >> DIGIT
-            sums[row, place] &= DIGIT_MASK
+    while count > 0:
+        some = min(count, MOST_AT_ONCE)
+        for low in range(3):
+            digit = (gap_ns >> (DIGIT * low)) & DIGIT_MASK
+            sums[TOTAL, low] += digit * some
+            for high in range(3):
+                other = (gap_ns >> (DIGIT * high)) & DIGIT_MASK
+                sums[SQUARES, low + high] += digit * other * some
+        for row in range(2):
+            for place in range(DIGITS - 1):
+                sums[row, place + 1] += sums[row, place] >> DIGIT
+                sums[row, place] &= DIGIT_MASK
+        count -= some
 
 
 def pour_gaps(arrays: GapArrays) -> Gaps:
     """The same as ``Gaps``."""
-    units, counts = arrays.values[:, : arrays.counters[DISTINCT]].tolist()
-    total, squares = (
-        sum(digit << (DIGIT * place) for place, digit in enumerate(row))
-        for row in arrays.sums.tolist()
-    )
+    values = arrays.values[:, : arrays.counters[DISTINCT]]
+    total, squares = _exact_sums(*values) if not arrays.counters[SHIFT] else _kept_sums(arrays)
     return Gaps(
         limit=arrays.values.shape[1] - 1,
         unit_ns=1 << int(arrays.counters[SHIFT]),
         num=int(arrays.counters[NUM]),
         total_ns=total,
         squares_ns2=squares,
-        counts=Counter(dict(zip(units, counts, strict=True))),
+        counts=Counter(dict(zip(*values.tolist(), strict=True))),
     )
+
+
+def _kept_sums(arrays: GapArrays) -> tuple[int, int]:
+    total, squares = (
+        sum(digit << (DIGIT * place) for place, digit in enumerate(row))
+        for row in arrays.sums.tolist()
+    )
+    return total, squares
+
+
+def _exact_sums(gaps_ns: IntArray, counts: IntArray) -> tuple[int, int]:
+    """Sum and sum of squares of gaps; digits of 16 bits, of which 2^31 products fit 64."""
+    digits = [(gaps_ns >> shift) & 0xFFFF for shift in range(0, 64, 16)]
+    total = sum(int(digit @ counts) << (16 * low) for low, digit in enumerate(digits))
+    squares = sum(
+        int((one * other) @ counts) << (16 * (low + high))
+        for low, one in enumerate(digits)
+        for high, other in enumerate(digits)
+    )
+    return total, squares

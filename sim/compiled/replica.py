@@ -17,8 +17,16 @@ from .recorder import make_recorder, pour
 from .schedule import ChunkedPrompts
 from .schedule_v0 import WholePrompts
 from .serve import PAUSED, STALLED, serve
-from .state import MAY_LEAP, NOW, NUM_RUNNING, REASON, REASONS, RUNNING_LIST
-from .state import EngineArrays, make_engine
+from .state import (
+    MAY_LEAP,
+    NOW,
+    NUM_RUNNING,
+    REASON,
+    REASONS,
+    RUNNING_LIST,
+    EngineArrays,
+    make_engine,
+)
 from .step import Clockwork
 from .tables import table_state
 from .waiting import in_order
@@ -63,7 +71,7 @@ def _clockwork(replica: "Replica", tables: object, engine: EngineArrays) -> Cloc
     whole = isinstance(replica.scheduler, SchedulerV0)
     return Clockwork(
         scheduler=WholePrompts() if whole else ChunkedPrompts(),
-        meter=meter_state(replica.meter, tables, engine.seats),
+        meter=meter_state(replica.meter, engine.seats),
         latency=latency_state(replica.latency, engine.seats),
         recorder=make_recorder(replica.recorder, engine.seats),
         arrivals=arrival_state(replica.arrivals),

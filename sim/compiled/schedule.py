@@ -18,13 +18,14 @@ from ..requests import (
     PROMPT,
     RUNNING,
     SCHEDULED_NS,
+    SEAT,
     STALE,
     STATUS,
     WAITING,
     IntArray,
 )
 from . import contract, waiting
-from .batches import admit, advance, clear, drop, give_seat, preempt, put, stop_running
+from .batches import admit, clear, drop, give_seat, preempt, put, stop_running
 from .state import (
     ALONE,
     ASKED,
@@ -75,7 +76,6 @@ def schedule_v1(
     if engine.counts[NUM_PREEMPTED, which] == 0:
         _serve_waiting(engine, table, tables, which, budget, threshold)
     contract.end_step(tables)
-    advance(engine, table, which)
 
 
 @inner
@@ -90,7 +90,9 @@ def _serve_running(
         if new <= 0:
             index += 1
             continue
-        while not contract.allocate(tables, table, slot, new, 0):
+        # Asked here, because most need no page and a call costs more than the question.
+        fits = table[COMPUTED, slot] + new <= tables.quiet[table[SEAT, slot]]
+        while not fits and not contract.allocate(tables, table, slot, new, 0):
             victim = _victim(engine, table)
             if stop_running(engine, victim) < index:
                 index -= 1

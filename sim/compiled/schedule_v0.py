@@ -7,7 +7,7 @@ from ...policies.batch import NOTHING_REFUSED
 from ...policies.compiled import body_of, inner
 from ..requests import NEVER, OUTPUT, PROMPT, SCHEDULED_NS, IntArray
 from . import contract, waiting
-from .batches import admit, advance, clear, give_seat, preempt, put, stop_running
+from .batches import admit, clear, give_seat, preempt, put, stop_running
 from .schedule import next_waiting, schedule
 from .state import (
     ALONE,
@@ -43,7 +43,6 @@ def schedule_v0(
     if engine.counts[NUM_SERVED, which] == 0:
         _decode(engine, table, tables, which)
     contract.end_step(tables)
-    advance(engine, table, which)
 
 
 @inner

@@ -9,16 +9,18 @@ from ..requests import (
     COMPUTED,
     CROSS,
     FIRST_TOKEN_NS,
+    IN_FLIGHT,
     LAST_TOKEN_NS,
     MAX_TOKENS,
     PROMPT,
     REJECTED,
+    STALE,
     STATUS,
     WAITING,
     IntArray,
 )
 from . import contract, waiting
-from .batches import finish, receive_tokens, rows_of
+from .batches import advance, finish, receive_token, rows_of
 from .recorder import record_gap, record_idle, record_step
 from .schedule import schedule
 from .state import (
@@ -124,7 +126,7 @@ def _run_batch(
     counts[DURATION, which] = copy_ns + work_ns
     scalars[GPU_FREE] = start + copy_ns + work_ns
     contract.tables_slack(tables, engine.needs[REFUSED], engine.watermark, clockwork.slack)
-    measure_now(engine, table, tables, clockwork)
+    measure_now(engine, table, tables, clockwork, False)
     record_step(
         clockwork.recorder,
         start,
@@ -144,14 +146,17 @@ def _run_batch(
 
 
 @inner
-def measure_now(engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork) -> None:
-    """Fill ``parts`` from the tables and from ``slack``."""
+def measure_now(
+    engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork, alike: bool
+) -> None:
+    """Fill ``parts`` from the tables and from ``slack``; for ``alike`` see ``contract.measure``."""
     contract.measure(
         clockwork.meter,
         tables,
         table,
         engine.lists[RUNNING_LIST],
         engine.scalars[NUM_RUNNING],
+        alike,
         clockwork.slack,
         clockwork.parts,
     )
@@ -161,12 +166,13 @@ def measure_now(engine: EngineArrays, table: IntArray, tables: Any, clockwork: C
 def _work_ns(
     engine: EngineArrays, table: IntArray, clockwork: Clockwork, which: int
 ) -> tuple[int, int, int]:
-    """Duration of a batch, all of its tokens, and those of prompts."""
+    """Advance a batch's requests: how long it takes, all of its tokens, and those of prompts."""
     row, lists = rows_of(which), engine.lists
     reads, prefills = clockwork.reads, clockwork.prefills
     reads[:] = 0
     tokens = decodes = chunks = 0
     for place in range(engine.counts[NUM_SERVED, which]):
+        advance(engine, table, which, place)
         slot, new = lists[row + SLOTS, place], lists[row + NEW, place]
         text, cross = table[COMPUTED, slot], table[CROSS, slot]
         tokens += new
@@ -189,42 +195,64 @@ def settle(
 ) -> bool:
     """Let a batch's tokens come out now; True if the next steps may be alike."""
     scalars, lists = engine.scalars, engine.lists
-    row, now = rows_of(which), scalars[NOW]
-    let_tokens_out(
-        table, clockwork.recorder, lists[row + SAMPLED], engine.counts[NUM_SAMPLED, which], now, now
-    )
-    # Whoever has its last token is moved to the front of the row of those that got one.
-    finished = receive_tokens(engine, table, tables, which)
+    slots, sampled = lists[rows_of(which) + SLOTS], lists[rows_of(which) + SAMPLED]
+    now, finished = scalars[NOW], 0
+    gap = alike = 0
+    for place in range(engine.counts[NUM_SERVED, which]):
+        slot, new = slots[place], lists[rows_of(which) + NEW, place]
+        table[IN_FLIGHT, slot] -= new
+        if sampled[place]:
+            mine = _token_out(table, slot, now, now)
+            # Most requests have the same gap before their token.
+            if mine != gap:
+                _record_gaps(clockwork.recorder, gap, alike)
+                gap, alike = mine, 0
+            alike += 1
+            if receive_token(engine, table, tables, slot):
+                # What stood here was read already.
+                sampled[finished] = slot
+                finished += 1
+        table[STALE, slot] = max(0, table[STALE, slot] - new)
+    _record_gaps(clockwork.recorder, gap, alike)
     for place in range(finished):
-        finish(engine, table, tables, lists[row + SAMPLED, place])
+        finish(engine, table, tables, sampled[place])
     for place in range(finished):
-        contract.has_ended(clockwork.arrivals, lists[row + SAMPLED, place], now)
+        contract.has_ended(clockwork.arrivals, sampled[place], now)
     return scalars[MAY_LEAP] and finished == 0 and is_pure_decode(engine, which)
+
+
+@inner
+def _token_out(table: IntArray, slot: int, first_ns: int, last_ns: int) -> int:
+    """Note tokens of a request, from ``first_ns`` to ``last_ns``; the gap before, 0 if none is."""
+    gap = 0
+    if table[FIRST_TOKEN_NS, slot] < 0:
+        table[FIRST_TOKEN_NS, slot] = first_ns
+    else:
+        gap = first_ns - table[LAST_TOKEN_NS, slot]
+    table[LAST_TOKEN_NS, slot] = last_ns
+    return gap
 
 
 @inner
 def let_tokens_out(
     table: IntArray, recorder: Any, slots: IntArray, count: int, first_ns: int, last_ns: int
 ) -> None:
-    """Note that the first ``count`` of ``slots`` get tokens, from ``first_ns`` to ``last_ns``.
-
-    The gap before the first of them is recorded; most requests have the same.
-    """
+    """Note that the first ``count`` of ``slots`` get tokens, from ``first_ns`` to ``last_ns``."""
     gap = alike = 0
     for place in range(count):
-        slot = slots[place]
-        if table[FIRST_TOKEN_NS, slot] < 0:
-            table[FIRST_TOKEN_NS, slot] = first_ns
-        else:
-            mine = first_ns - table[LAST_TOKEN_NS, slot]
-            if alike and mine != gap:
-                record_gap(recorder, gap, alike)
-                alike = 0
-            gap = mine
-            alike += 1
-        table[LAST_TOKEN_NS, slot] = last_ns
-    if alike:
-        record_gap(recorder, gap, alike)
+        mine = _token_out(table, slots[place], first_ns, last_ns)
+        if mine != gap:
+            _record_gaps(recorder, gap, alike)
+            gap, alike = mine, 0
+        alike += 1
+    _record_gaps(recorder, gap, alike)
+
+
+@inner
+def _record_gaps(recorder: Any, gap_ns: int, count: int) -> None:
+    """Record a gap unless it is 0: there is none before a first token."""
+    if gap_ns:
+        record_gap(recorder, gap_ns, count)
 
 
 @inner
@@ -244,7 +272,7 @@ def idle(
     """Record a time in which nothing runs."""
     engine.needs[ASKED, 0] = NOTHING_REFUSED
     contract.tables_slack(tables, engine.needs[ASKED], engine.watermark, clockwork.slack)
-    measure_now(engine, table, tables, clockwork)
+    measure_now(engine, table, tables, clockwork, False)
     record_idle(
         clockwork.recorder,
         engine.scalars[NOW],

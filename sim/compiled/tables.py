@@ -11,4 +11,5 @@ def table_state(tables: Tables, seats: int, slots: int) -> Any:
     """The arrays of ``tables``, which hold nothing yet, for ``seats`` running requests."""
     if isinstance(tables, BlockTables):
         return make_counted(tables, seats, slots)
-    return tables.batch(seats)  # type: ignore[attr-defined]
+    # Tables over numbered pages are arrays already.
+    return tables.state  # type: ignore[attr-defined]

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -14,8 +13,9 @@ import pytest
 GOLDEN = Path(__file__).parents[1] / "golden" / "cli"
 
 
-def _silent(*_: object) -> nullcontext[None]:
-    return nullcontext()
+def _on_disk(types: str) -> Path:
+    del types
+    return GOLDEN
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def _plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("jenga_sim.cli.progress.QUIET_SECONDS", float("inf"))
-    monkeypatch.setattr("jenga_sim.sim.engine.first_call", _silent)
+    monkeypatch.setattr("jenga_sim.policies.first_call._mark", _on_disk)
 
 
 @pytest.fixture

@@ -209,8 +209,11 @@ def test_a_policy_rebuilt_by_choices_gives_the_figures_of_the_preset(
     assert without(rebuilt, "policy") == without(preset, "policy")
 
 
-def test_step_by_step_prints_what_leaps_print(jenga: Jenga, chat: Path) -> None:
+def test_step_by_step_prints_what_a_compiled_run_prints(jenga: Jenga, chat: Path) -> None:
     assert jenga("run", chat, "--no-fast").stdout == jenga("run", chat, "--fast").stdout
+
+
+MARK = first_call._mark
 
 
 def many_decodes(count: int = 900, output: int = 12) -> Iterable[tuple[float, int, int]]:
@@ -253,7 +256,7 @@ def test_progress_bar_of_a_terminal_leaves_the_table_alone(
 def test_only_the_first_run_of_its_kind_says_that_it_compiles(
     jenga: Jenga, chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jenga_sim.sim.engine.first_call", first_call.first_call)
+    monkeypatch.setattr(first_call, "_mark", MARK)
     monkeypatch.setattr("numba.core.config.DISABLE_JIT", 0)
     monkeypatch.setattr(first_call, "cache_folder", lambda: tmp_path)
 
@@ -262,7 +265,7 @@ def test_only_the_first_run_of_its_kind_says_that_it_compiles(
         done = jenga("run", chat, "--policy", "static", *arguments)
         return [line for line in done.stderr.splitlines() if "compiling" in line]
 
-    assert notes() == ["note: compiling the engine for this kind of run, once: about 10 s"]
+    assert notes() == ["note: compiling the engine for this kind of run, once: about 15 s"]
     assert notes() == []
     assert notes("--scheduling-policy", "priority", "--quiet") == []
 

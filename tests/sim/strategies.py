@@ -24,6 +24,7 @@ from jenga_sim.policies.presets import PRESETS, Policy
 from jenga_sim.sim.dependencies import Dependencies
 from jenga_sim.sim.engine import Replica
 from jenga_sim.sim.recorder import Recorder, StepRecord
+from jenga_sim.sim.requests import SEAT
 from jenga_sim.sim.run import Setup, make_replica, prepare
 from jenga_sim.sim.scheduler import Batch
 from jenga_sim.sim.setup import scheduler_config, table_rules
@@ -283,7 +284,7 @@ class Run:
 def make_run(
     scenario: Scenario, policy: str, *, fast: bool = False, pool: int | None = None
 ) -> Run | None:
-    """A run before it starts, with every check after every step.
+    """A run before it starts: compiled, or step by step with every check after every step.
 
     None where vLLM's grouping refuses such a model.
     """
@@ -293,8 +294,10 @@ def make_run(
         if "cannot group this model" in str(error):
             return None
         raise
-    replica = make_replica(setup, fast=fast, check=True)
+    replica = make_replica(setup, fast=fast, check=not fast)
     recorder = SpyRecorder(replica.meter.labels, setup.pool.bytes)
+    # All of them are kept, so that runs can be compared step by step.
+    recorder.max_samples = MAX_STEPS
     replica.recorder = recorder
     replica.hooks.should_stop = lambda: recorder.num_steps > MAX_STEPS
     run = Run(setup, replica, recorder)
@@ -332,14 +335,13 @@ def run_of(
 def figures(run: Run) -> dict[str, Any]:
     """Everything that a run recorded, comparable with ``==``."""
     requests, recorder = run.replica.requests, run.recorder
-    columns = {name: list(column) for name, column in vars(requests).items()}
     kept = {
         name: value for name, value in vars(recorder).items() if name not in ("listener", "records")
     }
     return {
-        "requests": columns,
+        # Seats are the compiled engine's alone.
+        "requests": requests.table[:SEAT].tolist(),
         "recorder": kept,
-        "records": recorder.records,
         "rejected": run.replica.rejected,
         "end_ns": run.replica.now_ns,
     }

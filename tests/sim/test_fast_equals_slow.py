@@ -1,4 +1,4 @@
-"""Law 9: runs in leaps record, to the last figure, what runs step by step do."""
+"""Law 9: compiled runs record, to the last figure, what runs step by step do."""
 
 from collections import Counter
 
@@ -7,29 +7,23 @@ import pytest
 from hypothesis import given
 
 from jenga_sim.configs.specs import Kind
-from jenga_sim.sim import leap, recorder
+from jenga_sim.sim.compiled import replica as compiled_replica
+from jenga_sim.sim.requests import SEAT
 from jenga_sim.sim.run import make_replica, prepare
 from jenga_sim.traces import Trace
 from tests.sim.strategies import (
     POLICIES,
-    Run,
     Scenario,
     examples,
     figures,
+    make_run,
     replays,
     run_of,
     scenarios,
 )
 
-WHOLE_PROMPTS = ("jenga",)
-"""Policies whose scheduler takes every step by itself."""
-every_policy = pytest.mark.parametrize("policy", [p for p in POLICIES if p not in WHOLE_PROMPTS])
+every_policy = pytest.mark.parametrize("policy", POLICIES)
 WINDOWED: tuple[Kind, ...] = ("sliding_window", "chunked_local", "full")
-
-
-def leapt_steps(run: Run) -> int:
-    """Steps that were recorded but never scheduled by themselves."""
-    return max(0, run.recorder.num_steps - len(run.decisions))
 
 
 def assert_same(scenario: Scenario, policy: str, seen: Counter[str]) -> None:
@@ -40,29 +34,25 @@ def assert_same(scenario: Scenario, policy: str, seen: Counter[str]) -> None:
     expected, found = figures(slow), figures(fast)
     for name, value in expected.items():
         assert found[name] == value, name
-    assert leapt_steps(slow) == 0
+    assert not fast.decisions, "the plain scheduler was asked"
     seen["runs"] += 1
-    seen["leapt"] += leapt_steps(fast) > 0
     seen["steps"] += fast.recorder.num_steps
-    seen["steps in leaps"] += leapt_steps(fast)
-    seen["leapt and preempted"] += leapt_steps(fast) > 0 and fast.preemptions > 0
-    waited = any(record.waiting for record in fast.recorder.records)
-    seen["leapt while somebody waited"] += leapt_steps(fast) > 0 and waited
+    seen["preempted"] += fast.preemptions > 0
+    seen["waited"] += any(record.waiting for record in slow.recorder.records)
 
 
 def enough(seen: Counter[str]) -> None:
     print(dict(seen))
-    assert seen["leapt"] >= 0.6 * seen["runs"]
-    assert seen["steps in leaps"] >= 0.2 * seen["steps"]
-    assert seen["leapt and preempted"] >= 0.15 * seen["runs"]
-    assert seen["leapt while somebody waited"] >= 0.3 * seen["runs"]
+    assert seen["steps"] >= 20 * seen["runs"] > 0
+    assert seen["preempted"] >= 0.15 * seen["runs"]
+    assert seen["waited"] >= 0.3 * seen["runs"]
 
 
 @every_policy
-def test_leaps_change_no_figure(policy: str) -> None:
+def test_compiled_runs_change_no_figure(policy: str) -> None:
     seen: Counter[str] = Counter()
 
-    @examples(100)
+    @examples(60)
     @given(scenario=scenarios(asynchronous=False))
     def holds(scenario: Scenario) -> None:
         assert_same(scenario, policy, seen)
@@ -85,7 +75,7 @@ def test_leaps_stop_where_a_window_frees_a_page_that_somebody_awaits(policy: str
 
 
 @every_policy
-def test_leaps_change_no_figure_with_two_batches_in_flight(policy: str) -> None:
+def test_compiled_runs_change_no_figure_with_two_batches_in_flight(policy: str) -> None:
     seen: Counter[str] = Counter()
 
     @examples(15)
@@ -95,17 +85,16 @@ def test_leaps_change_no_figure_with_two_batches_in_flight(policy: str) -> None:
 
     holds()
     assert seen["runs"]
-    assert seen["steps in leaps"]
 
 
 @every_policy
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_leaps_change_no_figure_where_a_request_arrives_when_another_has_ended(
+def test_compiled_runs_change_no_figure_where_a_request_arrives_when_another_has_ended(
     policy: str, asynchronous: bool
 ) -> None:
     seen: Counter[str] = Counter()
 
-    @examples(20)
+    @examples(15)
     @given(scenario=replays(scenarios(asynchronous=asynchronous)))
     def holds(scenario: Scenario) -> None:
         assert_same(scenario, policy, seen)
@@ -114,55 +103,45 @@ def test_leaps_change_no_figure_where_a_request_arrives_when_another_has_ended(
     holds()
     print(dict(seen))
     assert seen["turns"] >= 0.4 * seen["runs"] > 0
-    assert seen["leapt"] >= 0.6 * seen["runs"]
-
-
-@pytest.mark.parametrize("policy", WHOLE_PROMPTS)
-def test_scheduler_v0_takes_every_step_by_itself(policy: str) -> None:
-    seen: Counter[str] = Counter()
-
-    @examples(15)
-    @given(scenario=scenarios())
-    def holds(scenario: Scenario) -> None:
-        assert_same(scenario, policy, seen)
-
-    holds()
-    assert seen["steps"] >= 50 * seen["runs"] > 0
-    assert seen["steps in leaps"] == 0
 
 
 @pytest.mark.parametrize("policy", ["paged", "lcm"])
-def test_a_bounded_sample_keeps_the_same_steps(
-    policy: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recorder, "MAX_SAMPLES", 8)
+def test_a_bounded_sample_keeps_the_same_steps(policy: str) -> None:
     seen: Counter[str] = Counter()
 
     @examples(20)
     @given(scenario=scenarios(asynchronous=False))
     def holds(scenario: Scenario) -> None:
-        assert_same(scenario, policy, seen)
+        pair = [make_run(scenario, policy, fast=fast) for fast in (False, True)]
+        for run in pair:
+            assert run is not None
+            run.recorder.max_samples = 8
+            run.replica.run()
+        slow, fast = pair
+        assert slow is not None
+        assert fast is not None
+        assert figures(slow) == figures(fast)
+        seen["runs"] += 1
+        seen["steps"] += fast.recorder.num_steps
 
     holds()
     assert seen["steps"] > 8 * seen["runs"]
 
 
-@pytest.mark.parametrize(("first", "most", "cells"), [(2, 3, 1 << 17), (16, 4096, 7)])
-def test_the_length_of_a_leap_is_a_matter_of_speed_only(
-    first: int, most: int, cells: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_how_many_steps_are_taken_at_once_changes_nothing(
+    steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leap, "MOST_STEPS", most)
-    monkeypatch.setattr(leap, "LEAST_STEPS", first)
-    monkeypatch.setattr(leap, "MAX_CELLS", cells)
+    monkeypatch.setattr(compiled_replica, "STEPS_AT_ONCE", steps)
     seen: Counter[str] = Counter()
 
-    @examples(30)
-    @given(scenario=scenarios(asynchronous=False))
+    @examples(20)
+    @given(scenario=scenarios())
     def holds(scenario: Scenario) -> None:
         assert_same(scenario, "lcm", seen)
 
     holds()
-    assert seen["leapt"]
+    assert seen["runs"]
 
 
 @pytest.mark.parametrize("policy", ["paged", "vllm", "static", "lcm"])
@@ -189,5 +168,6 @@ def test_a_real_model_under_pressure(policy: str) -> None:
         replica = make_replica(setup, fast=fast, check=not fast)
         replica.run()
         assert sum(replica.requests.preemptions)
-        outcome.append((vars(replica.recorder), vars(replica.requests), replica.now_ns))
+        facts = replica.requests.table[:SEAT].tolist()
+        outcome.append((vars(replica.recorder), facts, replica.now_ns))
     assert outcome[0] == outcome[1]

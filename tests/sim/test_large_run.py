@@ -7,6 +7,7 @@ from functools import cache
 from itertools import takewhile
 from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,13 @@ from hypothesis import strategies as st
 from jenga_sim.configs.errors import ConfigError
 from jenga_sim.configs.specs import STATE_KINDS, LayerSpec, cdiv
 from jenga_sim.policies.base import Content, PageGroup
+from jenga_sim.policies.compiled import compiled
 from jenga_sim.policies.large_pages.rules import WholePromptRules
-from jenga_sim.sim.large_tables import NULL, LargePageTables
+from jenga_sim.sim.cached_usage import CachedUsageMeter
+from jenga_sim.sim.compiled import contract
+from jenga_sim.sim.compiled.large_state import HITS_NOTHING, LargeTables
+from jenga_sim.sim.large_tables import LargePageTables
+from jenga_sim.sim.prefix_keys import IntArray, TraceKeys
 from jenga_sim.sim.recorder import StepRecord
 from jenga_sim.sim.requests import Status
 from jenga_sim.sim.run import Setup, make_replica, prepare
@@ -48,18 +54,18 @@ def blocks_read(group: PageGroup, length: int, *, whole: bool) -> range:
     return range(start, end)
 
 
-def hit_by_definition(tables: LargePageTables, slot: int) -> int:
+def hit_by_definition(tables: LargePageTables, known: TraceKeys, slot: int) -> int:
     """The longest length at which every kind finds cached what the next token reads."""
     whole = isinstance(tables.rules, WholePromptRules)
     alignment = math.lcm(*(group.block_size for group in tables.groups))
-    assert tables._lookup is not None
-    keys_of = tables._lookup.keys_of
+    keys = {g.block_size: known.of(slot, g.block_size).tolist() for g in tables.groups}
 
     @cache
     def is_cached(index: int, block: int) -> bool:
-        each = tables.groups[index].pages_per_block
-        keys = keys_of(slot)[index][block * each : (block + 1) * each]
-        return None not in tables.pool.find(index, keys, to_gap=False)
+        group = tables.groups[index]
+        key = keys[group.block_size][block]
+        parts = [(key, part) for part in range(group.pages_per_block)]
+        return None not in tables.pool.find(index, parts, to_gap=False)
 
     longest = (tables._requests.num_tokens(slot) - 1) // alignment * alignment
     for length in range(longest, 0, -alignment):
@@ -85,6 +91,13 @@ def shared_tokens(trace: Trace, slot: int) -> int:
     return BLOCK * max(common(ids[slot], other) for other in others)
 
 
+@compiled
+def _window_excess(
+    state: LargeTables, table: IntArray, running: IntArray, views: IntArray, out: IntArray
+) -> None:
+    contract.window_excess(state, table, running, len(running), views, out)
+
+
 class Watch:
     """Asks of every lookup and every step of a replica what they should have found."""
 
@@ -92,6 +105,7 @@ class Watch:
         self.trace, self.seen = setup.trace, seen
         self.replica = replica = make_replica(setup, fast=False, check=True)
         replica.hooks.should_stop = lambda: replica.recorder.num_steps > MOST_STEPS
+        self.keys = TraceKeys(setup.trace)
         self.tables = cast(LargePageTables, replica.scheduler.tables)
         assert isinstance(self.tables, LargePageTables)
         self._look_up, self._step = self.tables.look_up, replica.recorder.step
@@ -99,14 +113,19 @@ class Watch:
         replica.recorder.step = self.step
 
     def look_up(self, slot: int) -> Hit:
-        hit, expected = self._look_up(slot), hit_by_definition(self.tables, slot)
-        stands_in_its_own_way = not self.tables._tables or slot in self.tables._hits_nothing
+        hit, expected = self._look_up(slot), hit_by_definition(self.tables, self.keys, slot)
+        preempted_itself = self.tables.state.short[HITS_NOTHING, slot]
+        stands_in_its_own_way = not self.running() or preempted_itself
         if hit.tokens or not stands_in_its_own_way:
             assert hit.tokens == expected
         self.seen["lookups"] += 1
         self.seen["lookups that hit"] += hit.tokens > 0
         self.seen["hits given up"] += hit.tokens < expected
         return hit
+
+    def running(self) -> list[int]:
+        status = self.replica.requests.status
+        return [slot for slot in range(len(status)) if status[slot] == Status.RUNNING]
 
     def step(self, record: StepRecord) -> None:
         """Law 1; and page by page, what requests hold and what running ones read."""
@@ -121,8 +140,22 @@ class Watch:
         )
         if self.seen["steps"] % 7 == 0:
             self.count_tokens(record)
+            self.check_windows()
         self.seen["steps"] += 1
         self.seen["cached"] += any(slack.cached)
+
+    def check_windows(self) -> None:
+        """What compiled code says that sums over requests count too often."""
+        running, meter = self.replica.scheduler.running, self.replica.meter
+        if not isinstance(meter, CachedUsageMeter) or not running:
+            return
+        views = meter._view_array
+        found = np.full((2, views.shape[1]), 99, dtype=np.int64)
+        slots = np.array(running, dtype=np.int64)
+        _window_excess(self.tables.state, self.replica.requests.table, slots, views, found)
+        expected = meter.rows(self.replica.requests, running).excess
+        assert found.tolist() == expected.tolist()
+        self.seen["shared windows"] += bool(found.any())
 
     def count_tokens(self, record: StepRecord) -> None:
         expected = self.needed()
@@ -148,15 +181,15 @@ class Watch:
     def live(self, index: int, group: PageGroup, content: Content) -> dict[int, set[int]]:
         """Page -> places in its block that some request reads."""
         live: dict[int, set[int]] = {}
-        for slot, table in self.tables._tables.items():
+        for slot in self.running():
             start, text = self.first_live(slot, content)
-            for place, page in enumerate(table.pages[index]):
-                if page != NULL:
-                    first = place // group.pages_per_block * group.block_size
-                    end = min(first + group.block_size, text)
-                    live.setdefault(page, set()).update(
-                        at - first for at in range(max(first, start), end)
-                    )
+            gone, pages = self.tables.held_by(slot, index)
+            for place, page in enumerate(pages.tolist(), gone):
+                first = place // group.pages_per_block * group.block_size
+                end = min(first + group.block_size, text)
+                live.setdefault(page, set()).update(
+                    at - first for at in range(max(first, start), end)
+                )
         return live
 
     def first_live(self, slot: int, content: Content) -> tuple[int, int]:
@@ -207,6 +240,7 @@ def test_runs_end_and_hit_what_is_cached_and_every_page_is_accounted_for(policy:
     assert seen["hits"] >= 0.3 * seen["runs"]
     assert seen["preemptions"] >= 0.1 * seen["runs"]
     assert seen["cached"] >= 0.5 * seen["steps"]
+    assert seen["shared windows"] >= 5
 
 
 MIXES = layer_mixes(("full", "sliding_window", "chunked_local", "mla", "compressor"), most=3)

@@ -62,7 +62,7 @@ def trim(arrays: Arrays, table: IntArray, marks: IntArray, processed: int) -> No
 @inner
 def give_back(arrays: Arrays, group: int, table: IntArray, start: int, end: int) -> None:
     """Give back the blocks from ``start`` to ``end``, the latest first."""
-    front = len(arrays.pages) - 1
+    front = NULL
     for index in range(end - 1, start - 1, -1):
         if table[group, index] != NULL:
             front = release(arrays.pages, arrays.counters, table[group, index], front)
@@ -148,7 +148,7 @@ def grow(arrays: Arrays, table: IntArray, marks: IntArray, tokens: int) -> None:
             grow_states(arrays, group, table, marks, tokens)
             continue
         if marks[SHARED_AT, group] != NONE:
-            page = pop(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group)
+            page = pop(arrays.pages, arrays.buckets, arrays.counters, group)
             touch(arrays.pages, arrays.counters, page)
             keep_for_copy(arrays.counters, arrays.pending, marks[SHARED_PAGE, group], page)
             table[group, marks[SHARED_AT, group]] = page
@@ -156,9 +156,7 @@ def grow(arrays: Arrays, table: IntArray, marks: IntArray, tokens: int) -> None:
         extra = block * rules[SPECULATIVE, group] if kind == STATE else 0
         end = (tokens + extra + block - 1) // block
         for index in range(marks[LENGTH, group], end):
-            table[group, index] = pop(
-                arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group
-            )
+            table[group, index] = pop(arrays.pages, arrays.buckets, arrays.counters, group)
         marks[LENGTH, group] = max(marks[LENGTH, group], end)
 
 

@@ -34,7 +34,7 @@ def look_up(arrays: Arrays, key: int, index: int, block: int, found: IntArray) -
     rules = arrays.rules
     for group in range(rules.shape[1]):
         if rules[LOOKUP, group] == index:
-            page = find(arrays.entries, arrays.buckets, key, group)
+            page = find(arrays.pages, arrays.buckets, arrays.counters, key, group)
             if page == NULL:
                 return False
             found[group, block] = page

@@ -7,7 +7,7 @@ import numpy as np
 from ...configs.errors import InvariantError
 from ..compiled import allocating
 from . import layout, queue
-from .layout import ENTRY, NULL, OWNER, REFS, SIBLING, Arrays, IntArray
+from .layout import NULL, OWNER, PAGE, REFS, SIBLING, TOKENS, Arrays, IntArray
 
 
 def check(arrays: Arrays, tables: Mapping[int, tuple[IntArray, IntArray]]) -> None:
@@ -49,11 +49,10 @@ def _free_pages(arrays: Arrays) -> IntArray:
 @allocating
 def walk(pages: IntArray) -> IntArray:
     """Pages of the free queue from the front; it ends early where the way back is another."""
-    end = len(pages) - 1
-    order = np.zeros(end, dtype=np.int64)
+    order = np.zeros(len(pages), dtype=np.int64)
     count = 0
-    page = queue.next_page(pages, end)
-    while page != end and count < end:
+    page = queue.next_page(pages, NULL)
+    while page != NULL and count < len(order):
         if queue.next_page(pages, queue.last_page(pages, page)) != page:
             break
         order[count] = page
@@ -63,39 +62,37 @@ def walk(pages: IntArray) -> IntArray:
 
 
 def _check_counts(arrays: Arrays, free: IntArray) -> None:
-    refs = arrays.pages[:, REFS]
-    num_pages = len(arrays.pages) - 1
-    if (refs[free] != 0).any() or len(free) + np.count_nonzero(refs) + 1 != num_pages:
+    refs, owners, groups = arrays.pages[:, REFS], arrays.pages[:, OWNER], arrays.rules.shape[1]
+    placed = 1 + len(free) + np.count_nonzero(refs)
+    if refs[free].any() or placed != arrays.counters[layout.NUM_PAGES]:
         raise InvariantError("a page is neither free nor held, or both")
-    groups = int(arrays.counters[layout.GROUPS])
-    keyed = free[arrays.pages[free, ENTRY] != 0]
-    held = np.bincount(arrays.pages[refs > 0, OWNER], minlength=groups)
-    idle = np.bincount(arrays.pages[keyed, OWNER], minlength=groups)
-    first = layout.HELD
-    if held.tolist() != arrays.counters[first : first + groups].tolist():
-        raise InvariantError("the counts of held pages are wrong")
-    if idle.tolist() != arrays.counters[first + groups : first + 2 * groups].tolist():
-        raise InvariantError("the counts of cached pages that nobody holds are wrong")
-    extra = np.bincount(arrays.pages[:, OWNER], weights=np.maximum(refs - 1, 0), minlength=groups)
-    if extra.tolist() != arrays.counters[first + 2 * groups :].tolist():
-        raise InvariantError("the counts of requests that share pages are wrong")
+    idle = free[arrays.pages[free, TOKENS] != 0]
+    extra = np.repeat(owners, np.maximum(refs - 1, 0))
+    counts = (
+        ("held pages", owners[refs > 0]),
+        ("cached pages that nobody holds", owners[idle]),
+        ("requests that share pages", extra),
+    )
+    kept = arrays.counters[layout.HELD :].reshape(3, groups)
+    for (name, found), expected in zip(counts, kept, strict=True):
+        if np.bincount(found, minlength=groups).tolist() != expected.tolist():
+            raise InvariantError(f"the counts of {name} are wrong")
 
 
 def _check_index(arrays: Arrays) -> None:
-    """Every entry belongs to the page that leads to it, and every key is counted once."""
-    used = np.flatnonzero(arrays.entries[:, layout.PAGE] != NULL)
+    """Every row of the index belongs to the page that leads to it, and keys are counted once."""
+    used = np.flatnonzero(arrays.pages[:, PAGE])
     reached = 0
-    pages = np.flatnonzero(arrays.pages[:, ENTRY])
-    entries = arrays.pages[pages, ENTRY]
+    pages = rows = np.flatnonzero(arrays.pages[:, TOKENS])
     while len(pages):
         reached += len(pages)
-        if (arrays.entries[entries, layout.PAGE] != pages).any():
+        if (arrays.pages[rows, PAGE] != pages).any():
             raise InvariantError("the index says that a page is another")
-        more = arrays.entries[entries, SIBLING] != 0
-        pages, entries = pages[more], arrays.entries[entries[more], SIBLING]
+        following = arrays.pages[rows, SIBLING]
+        pages, rows = pages[following != 0], following[following != 0]
     if reached != len(used):
-        raise InvariantError(f"{len(used)} entries in the index, {reached} of them lead to a page")
-    keys = _distinct(arrays.entries[used, layout.KEY], arrays.entries[used, layout.GROUP])
+        raise InvariantError(f"{len(used)} keys in the index, {reached} of them lead to a page")
+    keys = _distinct(arrays.pages[used, layout.KEY], arrays.pages[used, OWNER])
     if keys != arrays.counters[layout.KEYS]:
         raise InvariantError(f"{keys} distinct keys, counted {arrays.counters[layout.KEYS]}")
 

@@ -14,23 +14,49 @@ IntArray = npt.NDArray[np.int64]
 NULL = 0
 NONE = -1
 
-# Columns of ``pages``: one row per page, and one more for the ends of the free queue.
-NEXT, PREV, REFS, OWNER, TOKENS, ENTRY, SEEN, CUT, MOST_READ = range(9)
-"""Free queue, both ways (0: the page with the next, or the last, number); requests that hold the
-page; its group; tokens up to the end of its content as it was hashed first; its first entry in the
-index; the last lookup that saw it; scratch of ``sharing``."""
-
-# Columns of ``entries``, the index from keys to pages. Entry 0 is none.
-KEY, GROUP, PAGE, AFTER, SIBLING, BORN = range(6)
-"""Key and group; the page; the next entry of the bucket (of an unused entry: the next unused one, 0
-for the next number); the next of the page; the step."""
+# Columns of ``pages``: one row per page, then rows for further keys of pages.
+(
+    NEXT,
+    REFS,
+    OWNER,
+    TOKENS,
+    KEY,
+    AFTER,
+    SEEN,
+    PREV,
+    PAGE,
+    SIBLING,
+    BORN,
+    CUT,
+    MOST_READ,
+) = range(13)
+"""Free queue, as the distance from the page with the next number, and from the one before (PREV);
+requests that hold the page; its group; tokens up to the end of its content as it was hashed first,
+0 without a key; its first key; the next row of the bucket (of an unused row: the next unused one, 0
+for the next number); the last lookup that saw it; the page that the key is for; the row of its next
+key; the step of the key; scratch of ``sharing``. The row of the null page is both ends of the free
+queue."""
 
 # ``counters``: scalars that change, then counts per group: HELD, and IDLE and EXTRA behind it.
-FREE, KEYS, SPARE_ENTRY, STEP, PENDING, GROUPS, LOOKUPS, STALE, PRIVATE, HELD = range(10)
-"""Free pages, distinct keys, first unused entry, steps so far, pages waiting for the end of the
-step, number of groups, lookups so far; whether the last one may say something else by now; the
-first key that no two requests have. From HELD on the pages in use of each group, behind them those
-that are free and keyed, then how many more requests hold a page than one, over all pages."""
+(
+    FREE,
+    KEYS,
+    SPARE_ROW,
+    STEP,
+    PENDING,
+    GROUPS,
+    LOOKUPS,
+    STALE,
+    PRIVATE,
+    SHIFT,
+    NUM_PAGES,
+    HELD,
+) = range(12)
+"""Free pages, distinct keys, first unused row, steps so far, pages waiting for the end of the step,
+number of groups, lookups so far; whether the last one may say something else by now; the first key
+that no two requests have; keys of one sequence are at least 2^SHIFT apart; pages, the null page
+included. From HELD on the pages in use of each group, behind them those that are free and keyed,
+then how many more requests hold a page than one, over all pages."""
 
 # Rows of ``rules`` (one column per group): those of ``demand_kernels``, and two more.
 KIND, BLOCK, WINDOW = range(3)
@@ -59,8 +85,8 @@ class Arrays(NamedTuple):
     """A block pool: all its arrays, in the order in which the functions take them."""
 
     pages: IntArray
-    entries: IntArray
     buckets: IntArray
+    """First row of each bucket, 0 where it is empty."""
     counters: IntArray
     pending: IntArray
     rules: IntArray
@@ -71,17 +97,17 @@ def make_arrays(
     num_pages: int, rules: IntArray, settings: IntArray, *, keys_per_page: int, max_pending: int
 ) -> Arrays:
     """An empty pool of ``num_pages``, the null page included."""
-    pages = np.zeros((num_pages + 1, 9), dtype=np.int64)
-    # The queue is a ring through row ``num_pages``; the null page is not in it.
-    pages[num_pages, NEXT], pages[1, PREV] = 1, num_pages
     capacity = num_pages * keys_per_page
+    pages = np.zeros((capacity + 1, 13), dtype=np.int64)
+    pages[NULL, PREV], pages[num_pages - 1, NEXT] = num_pages, -num_pages
     counters = np.zeros(HELD + 3 * rules.shape[1], dtype=np.int64)
     counters[FREE], counters[GROUPS] = num_pages - 1, rules.shape[1]
-    counters[SPARE_ENTRY] = counters[LOOKUPS] = counters[STALE] = 1
+    counters[SPARE_ROW] = counters[NUM_PAGES] = num_pages
+    counters[LOOKUPS] = counters[STALE] = 1
     counters[PRIVATE] = np.iinfo(np.int64).max
+    counters[SHIFT] = int(settings[HASH_BLOCK]).bit_length() - 1
     return Arrays(
         pages=pages,
-        entries=np.zeros((capacity + 1, 6), dtype=np.int64),
         buckets=np.zeros(1 << max(4, (2 * capacity - 1).bit_length()), dtype=np.int64),
         counters=counters,
         pending=np.zeros(max_pending, dtype=np.int64),

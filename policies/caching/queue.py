@@ -9,9 +9,7 @@ from ..compiled import inner
 from .layout import (
     AFTER,
     BORN,
-    ENTRY,
     FREE,
-    GROUP,
     GROUPS,
     HELD,
     KEY,
@@ -26,133 +24,124 @@ from .layout import (
     PRIVATE,
     REFS,
     SEEN,
+    SHIFT,
     SIBLING,
-    SPARE_ENTRY,
+    SPARE_ROW,
     STALE,
     STEP,
     TOKENS,
     IntArray,
 )
 
+NEAR = 5
+"""Keys of 2^NEAR blocks of a sequence in all groups lie side by side in the index."""
+
 
 @inner
-def bucket_of(buckets: IntArray, key: int, group: int) -> int:
+def bucket_of(buckets: IntArray, counters: IntArray, key: int, group: int) -> int:
     """The bucket of a key of one group; the number of buckets is a power of two.
 
     All products stay below 2^63, so that plain Python counts alike.
     """
-    mixed = ((key >> 32) ^ key ^ (group * 0x9E3779B1)) & 0x7FFFFFFF
+    block = key >> counters[SHIFT]
+    near = (block & ((1 << NEAR) - 1)) * counters[GROUPS] + group
+    mixed = ((block >> (32 + NEAR)) ^ (block >> NEAR)) & 0x7FFFFFFF
     mixed = ((mixed >> 15) ^ mixed) * 0x45D9F3B & 0x7FFFFFFF
     mixed = ((mixed >> 15) ^ mixed) * 0x45D9F3B & 0x7FFFFFFF
-    return ((mixed >> 15) ^ mixed) & (len(buckets) - 1)
+    return (((mixed >> 15) ^ mixed) + near) & (len(buckets) - 1)
 
 
 @inner
-def find(entries: IntArray, buckets: IntArray, key: int, group: int) -> int:
+def find(pages: IntArray, buckets: IntArray, counters: IntArray, key: int, group: int) -> int:
     """The oldest page with this content, or NULL."""
-    entry = buckets[bucket_of(buckets, key, group)]
-    while entry:
-        if entries[entry, KEY] == key and entries[entry, GROUP] == group:
-            return entries[entry, PAGE]
-        entry = entries[entry, AFTER]
-    return NULL
+    row = buckets[bucket_of(buckets, counters, key, group)]
+    while row and (pages[row, KEY] != key or pages[row, OWNER] != group):
+        row = pages[row, AFTER]
+    return pages[row, PAGE]
 
 
 @inner
-def is_fresh(
-    entries: IntArray, buckets: IntArray, key: int, group: int, counters: IntArray
-) -> bool:
+def is_fresh(pages: IntArray, buckets: IntArray, counters: IntArray, key: int, group: int) -> bool:
     """Whether some page got this key in the current step."""
-    entry = buckets[bucket_of(buckets, key, group)]
-    while entry:
-        same = entries[entry, KEY] == key and entries[entry, GROUP] == group
-        if same and entries[entry, BORN] == counters[STEP]:
+    row = buckets[bucket_of(buckets, counters, key, group)]
+    while row:
+        same = pages[row, KEY] == key and pages[row, OWNER] == group
+        if same and pages[row, BORN] == counters[STEP]:
             return True
-        entry = entries[entry, AFTER]
+        row = pages[row, AFTER]
     return False
 
 
 @inner
 def insert(
-    pages: IntArray,
-    entries: IntArray,
-    buckets: IntArray,
-    counters: IntArray,
-    key: int,
-    group: int,
-    page: int,
-    tokens: int,
+    pages: IntArray, buckets: IntArray, counters: IntArray, key: int, page: int, tokens: int
 ) -> None:
     """Give ``page`` a key for its first ``tokens`` tokens of the sequence; no-op if it has it."""
-    last = 0
-    known = False
-    bucket = bucket_of(buckets, key, group)
-    entry = buckets[bucket]
-    while entry:
-        if entries[entry, KEY] == key and entries[entry, GROUP] == group:
-            if entries[entry, PAGE] == page:
+    group, last, known = pages[page, OWNER], 0, False
+    bucket = bucket_of(buckets, counters, key, group)
+    row = buckets[bucket]
+    while row:
+        if pages[row, KEY] == key and pages[row, OWNER] == group:
+            if pages[row, PAGE] == page:
                 return
             known = True
-        last = entry
-        entry = entries[entry, AFTER]
-    new = counters[SPARE_ENTRY]
-    following = entries[new, AFTER]
-    counters[SPARE_ENTRY] = following if following else new + 1
-    entries[new, KEY] = key
-    entries[new, GROUP] = group
-    entries[new, PAGE] = page
-    entries[new, AFTER] = 0
-    entries[new, BORN] = counters[STEP]
-    if last:
-        entries[last, AFTER] = new
-    else:
-        buckets[bucket] = new
+        last = row
+        row = pages[row, AFTER]
     if not known:
         counters[KEYS] += 1
         if key < counters[PRIVATE]:
             counters[STALE] = 1
-    # Later keys stand behind the first one, which names the page.
-    first = pages[page, ENTRY]
-    if first:
-        entries[new, SIBLING] = entries[first, SIBLING]
-        entries[first, SIBLING] = new
+    new = page
+    if pages[page, TOKENS]:
+        # Later keys stand behind the first one, which names the page.
+        new = counters[SPARE_ROW]
+        following = pages[new, AFTER]
+        counters[SPARE_ROW] = following if following else new + 1
+        pages[new, SIBLING] = pages[page, SIBLING]
+        pages[page, SIBLING] = new
+        pages[new, OWNER] = group
     else:
-        entries[new, SIBLING] = 0
-        pages[page, ENTRY] = new
         pages[page, TOKENS] = tokens
+        pages[page, SIBLING] = 0
+    pages[new, KEY] = key
+    pages[new, PAGE] = page
+    pages[new, AFTER] = 0
+    pages[new, BORN] = counters[STEP]
+    if last:
+        pages[last, AFTER] = new
+    else:
+        buckets[bucket] = new
 
 
 @inner
-def forget(
-    pages: IntArray, entries: IntArray, buckets: IntArray, counters: IntArray, page: int
-) -> None:
-    """Remove all keys of ``page``."""
-    entry = pages[page, ENTRY]
-    while entry:
-        key, group = entries[entry, KEY], entries[entry, GROUP]
-        bucket = bucket_of(buckets, key, group)
+def forget(pages: IntArray, buckets: IntArray, counters: IntArray, page: int) -> None:
+    """Remove all keys of ``page``, if it has any."""
+    row, group = page if pages[page, TOKENS] else 0, pages[page, OWNER]
+    while row:
+        key = pages[row, KEY]
+        bucket = bucket_of(buckets, counters, key, group)
         others = False
         before = 0
         other = buckets[bucket]
-        while other != entry:
-            others |= entries[other, KEY] == key and entries[other, GROUP] == group
+        while other != row:
+            others |= pages[other, KEY] == key and pages[other, OWNER] == group
             before = other
-            other = entries[other, AFTER]
-        after = entries[entry, AFTER]
+            other = pages[other, AFTER]
+        after = pages[row, AFTER]
         if before:
-            entries[before, AFTER] = after
+            pages[before, AFTER] = after
         else:
             buckets[bucket] = after
         while after and not others:
-            others = entries[after, KEY] == key and entries[after, GROUP] == group
-            after = entries[after, AFTER]
+            others = pages[after, KEY] == key and pages[after, OWNER] == group
+            after = pages[after, AFTER]
         if not others:
             counters[KEYS] -= 1
-        entries[entry, PAGE] = NULL
-        entries[entry, AFTER] = counters[SPARE_ENTRY]
-        counters[SPARE_ENTRY] = entry
-        entry = entries[entry, SIBLING]
-    pages[page, ENTRY] = 0
+        pages[row, PAGE] = NULL
+        if row != page:
+            pages[row, AFTER] = counters[SPARE_ROW]
+            counters[SPARE_ROW] = row
+        row = pages[row, SIBLING]
     pages[page, TOKENS] = 0
     note_change(pages, counters, page)
 
@@ -166,33 +155,33 @@ def note_change(pages: IntArray, counters: IntArray, page: int) -> None:
 
 @inner
 def next_page(pages: IntArray, page: int) -> int:
-    """The page behind ``page`` in the free queue."""
-    following = pages[page, NEXT]
-    return following if following else page + 1
+    """The page behind ``page`` in the free queue; the first one behind NULL."""
+    return page + 1 + pages[page, NEXT]
 
 
 @inner
 def last_page(pages: IntArray, page: int) -> int:
-    """The page before ``page`` in the free queue."""
-    before = pages[page, PREV]
-    return before if before else page - 1
+    """The page before ``page`` in the free queue; the last one before NULL."""
+    return page - 1 + pages[page, PREV]
 
 
 @inner
-def pop(
-    pages: IntArray, entries: IntArray, buckets: IntArray, counters: IntArray, group: int
-) -> int:
+def link(pages: IntArray, page: int, following: int) -> None:
+    """Let ``following`` stand behind ``page`` in the free queue."""
+    pages[page, NEXT] = following - page - 1
+    pages[following, PREV] = page - following + 1
+
+
+@inner
+def pop(pages: IntArray, buckets: IntArray, counters: IntArray, group: int) -> int:
     """Take the first free page for ``group``; what it held is forgotten."""
-    end = len(pages) - 1
-    page = pages[end, NEXT]
-    following = next_page(pages, page)
-    pages[end, NEXT] = following
-    pages[following, PREV] = end
+    page = next_page(pages, NULL)
+    link(pages, NULL, next_page(pages, page))
     counters[FREE] -= 1
     counters[HELD + group] += 1
-    if pages[page, ENTRY]:
+    if pages[page, TOKENS]:
         counters[HELD + counters[GROUPS] + pages[page, OWNER]] -= 1
-        forget(pages, entries, buckets, counters, page)
+        forget(pages, buckets, counters, page)
     pages[page, REFS] = 1
     pages[page, OWNER] = group
     return page
@@ -205,9 +194,7 @@ def touch(pages: IntArray, counters: IntArray, page: int) -> None:
     if pages[page, REFS]:
         counters[owner + 2 * counters[GROUPS]] += 1
     else:
-        before, after = last_page(pages, page), next_page(pages, page)
-        pages[before, NEXT] = after
-        pages[after, PREV] = before
+        link(pages, last_page(pages, page), next_page(pages, page))
         counters[FREE] -= 1
         counters[owner] += 1
         counters[owner + counters[GROUPS]] -= 1
@@ -219,28 +206,25 @@ def touch(pages: IntArray, counters: IntArray, page: int) -> None:
 def release(pages: IntArray, counters: IntArray, page: int, front: int) -> int:
     """Let one request give up ``page``. ``front`` is the last page that this batch put in front.
 
-    A batch starts with the end of the ring as ``front`` and passes on what this returns, so that
-    pages without a key stand at the head in the order in which they were released.
+    A batch starts with NULL as ``front`` and passes on what this returns, so that pages without a
+    key stand at the head in the order in which they were released.
     """
     owner = HELD + pages[page, OWNER]
     pages[page, REFS] -= 1
     if pages[page, REFS]:
         counters[owner + 2 * counters[GROUPS]] -= 1
         return front
-    keyed = pages[page, ENTRY] != 0
-    before = last_page(pages, len(pages) - 1) if keyed else front
-    after = next_page(pages, before)
-    pages[before, NEXT] = page
-    pages[page, PREV] = before
-    pages[page, NEXT] = after
-    pages[after, PREV] = page
     counters[FREE] += 1
     counters[owner] -= 1
-    if not keyed:
-        return page
-    counters[owner + counters[GROUPS]] += 1
-    note_change(pages, counters, page)
-    return front
+    if pages[page, TOKENS]:
+        link(pages, last_page(pages, NULL), page)
+        link(pages, page, NULL)
+        counters[owner + counters[GROUPS]] += 1
+        note_change(pages, counters, page)
+        return front
+    link(pages, page, next_page(pages, front))
+    link(pages, front, page)
+    return page
 
 
 @inner
@@ -254,7 +238,7 @@ def keep_for_copy(counters: IntArray, pending: IntArray, source: int, target: in
 @inner
 def end_step(pages: IntArray, counters: IntArray, pending: IntArray) -> None:
     """Release the pages of this step's copies, group by group."""
-    front = len(pages) - 1
+    front = NULL
     for group in range(counters[GROUPS]):
         for index in range(0, counters[PENDING], 2):
             if pages[pending[index + 1], OWNER] == group:

@@ -15,7 +15,6 @@ from .layout import (
     CACHED,
     CACHING,
     DENSE,
-    ENTRY,
     FULL,
     HASH_BLOCK,
     KIND,
@@ -63,26 +62,26 @@ def keeps(
 
 
 @inner
-def give_key(
-    arrays: Arrays, keys: IntArray, group: int, page: int, tokens: int, replace: bool
-) -> None:
+def give_key(arrays: Arrays, keys: IntArray, page: int, tokens: int, replace: bool) -> None:
     """Give ``page`` the key of the first ``tokens`` tokens.
 
     Keys for fewer tokens are forgotten; all of them if ``replace``.
     """
-    if arrays.pages[page, ENTRY] and (replace or arrays.pages[page, TOKENS] < tokens):
-        forget(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, page)
+    pages, buckets, counters = arrays.pages, arrays.buckets, arrays.counters
+    before = pages[page, TOKENS]
+    if before and (replace or before < tokens):
+        forget(pages, buckets, counters, page)
     key = int(keys[tokens // arrays.settings[HASH_BLOCK] - 1])
-    insert(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, key, group, page, tokens)
+    insert(pages, buckets, counters, key, page, tokens)
 
 
 @inner
 def renew(arrays: Arrays, page: int) -> None:
     """Count the keys of ``page`` as given in this step: their content is not computed yet."""
-    entry = arrays.pages[page, ENTRY]
-    while entry:
-        arrays.entries[entry, BORN] = arrays.counters[STEP]
-        entry = arrays.entries[entry, SIBLING]
+    row = page if arrays.pages[page, TOKENS] else 0
+    while row:
+        arrays.pages[row, BORN] = arrays.counters[STEP]
+        row = arrays.pages[row, SIBLING]
 
 
 @inner
@@ -102,7 +101,7 @@ def key_prompt_tail(
     if boundary <= tokens and boundary % block and index < marks[LENGTH, group]:
         page = table[group, index]
         if page != NULL:
-            give_key(arrays, keys, group, page, boundary, False)
+            give_key(arrays, keys, page, boundary, False)
 
 
 @inner
@@ -126,7 +125,7 @@ def key_state_tail(
     page = table[group, index] if index < marks[LENGTH, group] else NULL
     if page == NULL or arrays.pages[page, TOKENS] == tokens:
         return
-    give_key(arrays, keys, group, page, tokens, False)
+    give_key(arrays, keys, page, tokens, False)
     renew(arrays, page)
     if tokens % block:
         marks[SHARED_AT, group] = index
@@ -158,7 +157,7 @@ def commit(
         for index in range(before, end):
             page = table[group, index]
             if page != NULL and keeps(rules, settings, group, index, prompt, junction):
-                give_key(arrays, keys, group, page, (index + 1) * block, True)
+                give_key(arrays, keys, page, (index + 1) * block, True)
         marks[CACHED, group] = max(before, full)
         if kind == FULL and block != settings[HASH_BLOCK]:
             key_prompt_tail(arrays, keys, group, table, marks, prompt, cacheable)

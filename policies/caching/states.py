@@ -7,13 +7,12 @@ entries in between are NULL. A state inside a block that others may hit is copie
 from ..compiled import inner
 from .layout import (
     BLOCK,
-    ENTRY,
-    GROUP,
     KEY,
     LAST_STATE,
     LENGTH,
     NONE,
     NULL,
+    NUM_PAGES,
     RETIRED,
     SHARED_AT,
     SHARED_PAGE,
@@ -31,10 +30,10 @@ from .retention import renew
 @inner
 def is_not_computed_yet(arrays: Arrays, group: int, page: int) -> bool:
     """Whether the state on ``page`` is only written in this step."""
-    if page == NULL or arrays.pages[page, ENTRY] == 0:
+    pages = arrays.pages
+    if pages[page, TOKENS] == 0:
         return False
-    key = arrays.entries[arrays.pages[page, ENTRY], KEY]
-    return is_fresh(arrays.entries, arrays.buckets, key, group, arrays.counters)
+    return is_fresh(pages, arrays.buckets, arrays.counters, pages[page, KEY], group)
 
 
 @inner
@@ -49,7 +48,7 @@ def states_needed(
 ) -> int:
     """Pages that must be free; more than there are if the hit is not computed yet."""
     if length and is_not_computed_yet(arrays, group, found[group, length - 1]):
-        return len(arrays.pages)
+        return arrays.counters[NUM_PAGES] + 1
     block, speculative = arrays.rules[BLOCK, group], arrays.rules[SPECULATIVE, group]
     need = -(-tokens // block) + speculative - length - marks[LENGTH, group]
     copies = 0
@@ -65,7 +64,7 @@ def trim_states(
     arrays: Arrays, group: int, table: IntArray, marks: IntArray, past: int, processed: int
 ) -> None:
     """Give back states before block ``past``, then the last one if a later one is computed."""
-    front = len(arrays.pages) - 1
+    front = NULL
     if past > marks[RETIRED, group]:
         for index in range(past - 1, marks[RETIRED, group] - 1, -1):
             if table[group, index] != NULL:
@@ -76,29 +75,19 @@ def trim_states(
     if last == NONE or last >= -(-processed // arrays.rules[BLOCK, group]) - 1:
         return
     if table[group, last] != NULL:
-        end = len(arrays.pages) - 1
-        release(arrays.pages, arrays.counters, table[group, last], end)
+        release(arrays.pages, arrays.counters, table[group, last], NULL)
         table[group, last] = NULL
 
 
 @inner
 def move_keys(arrays: Arrays, source: int, target: int) -> None:
     """Let ``target`` answer for what ``source`` was keyed for."""
-    tokens = arrays.pages[source, TOKENS]
-    entry = arrays.pages[source, ENTRY]
-    while entry:
-        insert(
-            arrays.pages,
-            arrays.entries,
-            arrays.buckets,
-            arrays.counters,
-            arrays.entries[entry, KEY],
-            arrays.entries[entry, GROUP],
-            target,
-            tokens,
-        )
-        entry = arrays.entries[entry, SIBLING]
-    forget(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, source)
+    pages, tokens = arrays.pages, arrays.pages[source, TOKENS]
+    row = source if tokens else 0
+    while row:
+        insert(pages, arrays.buckets, arrays.counters, pages[row, KEY], target, tokens)
+        row = pages[row, SIBLING]
+    forget(pages, arrays.buckets, arrays.counters, source)
 
 
 @inner
@@ -148,11 +137,9 @@ def grow_states(arrays: Arrays, group: int, table: IntArray, marks: IntArray, to
     if blocks > marks[LENGTH, group] or shared:
         make_room(rules, group, table, marks, blocks - rules[SPECULATIVE, group] - 1)
         if shared:
-            page = pop(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group)
+            page = pop(arrays.pages, arrays.buckets, arrays.counters, group)
             copy_shared(arrays, group, table, marks, page)
         for index in range(marks[LENGTH, group], blocks):
-            table[group, index] = pop(
-                arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group
-            )
+            table[group, index] = pop(arrays.pages, arrays.buckets, arrays.counters, group)
             marks[LENGTH, group] = index + 1
     marks[STARTED, group] = 1

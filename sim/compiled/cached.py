@@ -22,6 +22,7 @@ from ...policies.caching.layout import (
     LENGTH,
     NONE,
     NULLS,
+    NUM_PAGES,
     PENDING,
     SHARED_AT,
     SLIDING,
@@ -190,7 +191,7 @@ def release(tables: CachedTables, table: IntArray, slot: int) -> None:
 def tables_slack(tables: CachedTables, refused: IntArray, watermark: float, out: IntArray) -> None:
     """See Tables. The watermark is kept from pages that hold nothing, as far as they go."""
     counters, limits = tables.pool.counters, tables.limits
-    groups, num_pages = tables.tables.shape[1], len(tables.pool.pages) - 1
+    groups, num_pages = tables.tables.shape[1], counters[NUM_PAGES]
     page_bytes, empty = limits[PAGE_BYTES], counters[FREE]
     for group in range(groups):
         idle = counters[HELD + groups + group]

@@ -5,7 +5,16 @@ page that it saw is taken, given back or held, or a key comes that it missed.
 """
 
 from ...policies.caching import blocks, hits
-from ...policies.caching.layout import CACHING, CLASSES, FREE, HASH_BLOCK, LOOKUPS, NONE, STALE
+from ...policies.caching.layout import (
+    CACHING,
+    CLASSES,
+    FREE,
+    HASH_BLOCK,
+    LOOKUPS,
+    NONE,
+    NUM_PAGES,
+    STALE,
+)
 from ...policies.carving.single import NULL_PAGES
 from ...policies.compiled import body_of, inner
 from ...policies.demand_kernels import admission_pages, demand, most_pages
@@ -48,7 +57,7 @@ def possible(tables: CachedTables, table: IntArray, slot: int, tokens: int) -> b
             limits[MAX_MODEL_LEN],
             limits[BATCHES],
         )
-    return need <= len(tables.pool.pages) - 1 - NULL_PAGES
+    return need <= tables.pool.counters[NUM_PAGES] - NULL_PAGES
 
 
 @body_of(contract.look_up, CachedTables)
@@ -88,8 +97,8 @@ def lacking(
 ) -> bool:
     """See Tables."""
     limits, cross, rules = tables.limits, table[CROSS, slot], tables.pool.rules
-    num_pages, most = len(tables.pool.pages) - 1, limits[MAX_MODEL_LEN]
-    free = tables.pool.counters[FREE] - int(watermark * num_pages)
+    counters, most = tables.pool.counters, limits[MAX_MODEL_LEN]
+    free = counters[FREE] - int(watermark * counters[NUM_PAGES])
     if whole:
         tokens = min(table[PROMPT, slot] + table[OUTPUT, slot], most)
         if _missing(tables, hit, tokens, True) > free:

@@ -83,17 +83,18 @@ def keys_of(tokens: int, unit: int = 1, first: int = 1000) -> IntArray:
 
 def pop(arrays: Arrays, group: int = 0) -> int:
     """Take the first free page."""
-    return int(_pop(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, group))
+    return int(_pop(arrays.pages, arrays.buckets, arrays.counters, group))
 
 
 def insert(arrays: Arrays, page: int, key: int, group: int = 0, tokens: int = 1) -> None:
     """Give a page a key."""
-    _insert(arrays.pages, arrays.entries, arrays.buckets, arrays.counters, key, group, page, tokens)
+    assert arrays.pages[page, layout.OWNER] == group
+    _insert(arrays.pages, arrays.buckets, arrays.counters, key, page, tokens)
 
 
 def find(arrays: Arrays, key: int, group: int = 0) -> int:
     """The page that answers for a key."""
-    return int(_find(arrays.entries, arrays.buckets, key, group))
+    return int(_find(arrays.pages, arrays.buckets, arrays.counters, key, group))
 
 
 def touch(arrays: Arrays, page: int) -> None:
@@ -103,7 +104,7 @@ def touch(arrays: Arrays, page: int) -> None:
 
 def release(arrays: Arrays, pages: Sequence[int]) -> None:
     """Give pages up, as one batch."""
-    front = len(arrays.pages) - 1
+    front = layout.NULL
     for page in pages:
         front = int(_release(arrays.pages, arrays.counters, page, front))
 
@@ -116,21 +117,20 @@ def cache_block(arrays: Arrays, keys: IntArray, group: int, block: int) -> int:
 def cache_prefix(arrays: Arrays, keys: IntArray, group: int, tokens: int) -> int:
     """Let a page of its own hold the block that ``tokens`` end in, as far as they go."""
     page = pop(arrays, group)
-    _give_key(arrays, keys, group, page, tokens, True)
+    _give_key(arrays, keys, page, tokens, True)
     return page
 
 
 def next_page(arrays: Arrays, page: int) -> int:
     """The page behind ``page`` in the free queue."""
-    return int(arrays.pages[page, layout.NEXT]) or page + 1
+    return page + 1 + int(arrays.pages[page, layout.NEXT])
 
 
 def free_order(arrays: Arrays) -> list[int]:
     """The free queue, first to be taken first."""
-    end = len(arrays.pages) - 1
     order: list[int] = []
-    page = next_page(arrays, end)
-    while page != end:
+    page = next_page(arrays, layout.NULL)
+    while page != layout.NULL:
         order.append(page)
         page = next_page(arrays, page)
     return order

@@ -46,7 +46,7 @@ def held_by(pages: list[tuple[int, int]]) -> Tables:
 
 
 def is_fresh(arrays: Arrays, key: int, group: int) -> bool:
-    return bool(IS_FRESH(arrays.entries, arrays.buckets, key, group, arrays.counters))
+    return bool(IS_FRESH(arrays.pages, arrays.buckets, arrays.counters, key, group))
 
 
 class PoolBesideLists(RuleBasedStateMachine):
@@ -133,9 +133,7 @@ class PoolBesideLists(RuleBasedStateMachine):
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
         page = data.draw(st.sampled_from(sorted(self.refs)))
-        FORGET(
-            self.arrays.pages, self.arrays.entries, self.arrays.buckets, self.arrays.counters, page
-        )
+        FORGET(self.arrays.pages, self.arrays.buckets, self.arrays.counters, page)
         self.drop_keys(page)
 
     @precondition(lambda self: self.refs and self.order)
@@ -236,7 +234,7 @@ def a_copy_is_not_released(arrays: Arrays, tables: Tables) -> None:
 def queue_is_cut(arrays: Arrays, tables: Tables) -> None:
     """The way back from page 5 is not the way that led there: 4 is the last to be counted."""
     del tables
-    arrays.pages[5, layout.PREV] = 3
+    arrays.pages[5, layout.PREV] -= 1
 
 
 def one_free_page_more(arrays: Arrays, tables: Tables) -> None:
@@ -247,14 +245,14 @@ def one_free_page_more(arrays: Arrays, tables: Tables) -> None:
 def page_is_lost(arrays: Arrays, tables: Tables) -> None:
     """Page 5 leaves the queue and nobody holds it."""
     del tables
-    arrays.pages[4, layout.NEXT], arrays.pages[6, layout.PREV] = 6, 4
+    arrays.pages[4, layout.NEXT], arrays.pages[6, layout.PREV] = 1, -1
     arrays.counters[layout.FREE] -= 1
 
 
 def queue_is_a_loop(arrays: Arrays, tables: Tables) -> None:
     """Pages 4 to 6 lead to each other, both ways."""
     del tables
-    arrays.pages[6, layout.NEXT], arrays.pages[4, layout.PREV] = 4, 6
+    arrays.pages[6, layout.NEXT], arrays.pages[4, layout.PREV] = -3, 3
 
 
 def sharing_is_miscounted(arrays: Arrays, tables: Tables) -> None:
@@ -264,7 +262,7 @@ def sharing_is_miscounted(arrays: Arrays, tables: Tables) -> None:
 
 def entry_leads_nowhere(arrays: Arrays, tables: Tables) -> None:
     del tables
-    arrays.pages[2, layout.ENTRY] = 0
+    arrays.pages[2, layout.TOKENS] = 0
 
 
 def held_is_miscounted(arrays: Arrays, tables: Tables) -> None:
@@ -279,7 +277,7 @@ def cached_is_miscounted(arrays: Arrays, tables: Tables) -> None:
 
 def index_names_another(arrays: Arrays, tables: Tables) -> None:
     del tables
-    arrays.entries[arrays.pages[3, layout.ENTRY], layout.PAGE] = 4
+    arrays.pages[3, layout.PAGE] = 4
 
 
 def keys_are_miscounted(arrays: Arrays, tables: Tables) -> None:
@@ -302,7 +300,7 @@ def keys_are_miscounted(arrays: Arrays, tables: Tables) -> None:
         (held_is_miscounted, "the counts of held pages are wrong"),
         (cached_is_miscounted, "the counts of cached pages that nobody holds are wrong"),
         (index_names_another, "the index says that a page is another"),
-        (entry_leads_nowhere, "2 entries in the index, 1 of them lead to a page"),
+        (entry_leads_nowhere, "2 keys in the index, 1 of them lead to a page"),
         (keys_are_miscounted, "2 distinct keys, counted 1"),
     ],
 )

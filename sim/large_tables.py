@@ -14,6 +14,7 @@ from ..policies.base import NO_MOVES, Moves, PageGroup, Pages, Slack
 from ..policies.carving.lcm import LCMCarving
 from ..policies.compiled import compiled
 from ..policies.large_pages import rule_kernels
+from ..policies.large_pages.layout import PRIVATE, SHIFT
 from ..policies.large_pages.rule_kernels import chunked_arrays
 from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
 from ..policies.large_pages.whole_prompts import whole_prompt_arrays
@@ -83,6 +84,10 @@ class LargePageTables:
             counts_steps=counts_steps,
             left_free=int(watermark * self.pool.num_large),
         )
+        counts = self.state.pool.counts
+        counts[SHIFT] = min(group.block_size for group in self.groups).bit_length() - 1
+        if isinstance(keys, TraceKeys):
+            counts[PRIVATE] = keys.arrays.own[0]
         self._columns = np.zeros((3, len(self.classes), count), dtype=np.int64)
         allocated, expired, keyed = (
             tuple(memoryview(column) for column in kind) for kind in self._columns

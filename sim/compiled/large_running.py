@@ -89,6 +89,8 @@ def _admit(tables: LargeTables, table: IntArray, slot: int, end: int, hit: int) 
             page = tables.pages[len(tables.changed), group, first + entry]
             tables.pages[seat, group, mark[GONE] + entry] = page
             pages.hold(tables.pool, group, page)
+    # What it keys itself would be news to it if it came back.
+    tables.head[HEAD_SLOT] = NEVER
     empty_pages.join(tables.pool, FIRST_HOLDER + seat)
     if tables.limits[CACHING]:
         large_lookup.fill(tables, slot, seat)

@@ -62,8 +62,9 @@ def put(pool: Pool, group: int, large: int, node: int) -> None:
         row[at.RETURNED] = node
     row[at.LAST_RETURNED] = node
     row[at.EMPTY] += 1
+    pool.owners[row[at.OWNER], group, at.KEPT] += 1
+    pool.groups[group, at.EMPTIES] += 1
     _append(pool, row[at.OWNER], group, node)
-    _count(pool, row[at.OWNER], group, 1)
 
 
 @inner

@@ -70,7 +70,7 @@ def settle(pool: Pool, group: int, large: int) -> None:
             nodes[rank, at.PREFIX] = min(nodes[rank, at.PREFIX], tokens)
         node = pool.nodes[node, at.NEXT]
     heaps.push(pool, pool.counts[at.LARGE_NODE], pool.counts[at.EVICTABLES], rank)
-    _count_large(pool, group, large, 1)
+    _count_large(pool, group, large)
 
 
 @inner
@@ -92,7 +92,7 @@ def evict_large(pool: Pool) -> None:
     first_large = pool.counts[at.LARGE_NODE]
     if not pool.counts[at.EVICTABLES]:
         raise InvariantError("a large page was promised that is not there")
-    large = pool.heap[first_large] - first_large
+    large = int(pool.heap[first_large]) - first_large
     group, row = pool.large[large, at.GROUP] - 1, pool.large[large]
     _leave_large_heap(pool, group, large)
     node = row[at.IDLE]
@@ -110,7 +110,7 @@ def evict_small(pool: Pool, group: int) -> int:
     """Forget the least recently used small page of a group; returns its node."""
     mine = pool.groups[group]
     while mine[at.QUEUED]:
-        node = pool.heap[mine[at.BASE]]
+        node = int(pool.heap[mine[at.BASE]])
         large = (node - mine[at.BASE]) // mine[at.RATIO]
         if not is_evictable(pool, large):
             content.erase(pool, group, node)
@@ -125,12 +125,14 @@ def evict_small(pool: Pool, group: int) -> int:
 def _leave_large_heap(pool: Pool, group: int, large: int) -> None:
     first_large, counts = pool.counts[at.LARGE_NODE], pool.counts
     heaps.remove(pool, first_large, counts[at.EVICTABLES], first_large + large)
-    _count_large(pool, group, large, -1)
+    _count_large(pool, group, large)
 
 
 @inner
-def _count_large(pool: Pool, group: int, large: int, sign: int) -> None:
+def _count_large(pool: Pool, group: int, large: int) -> None:
+    """A large page entered the heap or left it."""
     mine, row = pool.groups[group], pool.large[large]
+    sign = 1 if is_evictable(pool, large) else -1
     mine[at.PARKED] += sign * row[at.EMPTY]
     mine[at.IDLES_IN_LARGE] += sign * row[at.NUM_IDLE]
     mine[at.EVICTABLE] += sign

@@ -95,11 +95,11 @@ the heap; bytes of a small page (0 where nobody asks)."""
     SHIFT,
     PRIVATE,
 ) = range(17)
-"""Large pages; those that were ever taken; entries of the ring RETURNED_LARGE, and the first of them; large pages
-that can be evicted; requests that joined; whether one of them was refused although it was alone;
-whether the last one to join came back from that; whether calls use no large page for what fits the
-empty small ones; steps; keys of this step, but for private ones; how often that which lookups find changed; questions
-about hits; node of large page 0; bytes that make no large page;
+"""Large pages; those that were ever taken; entries of the ring RETURNED_LARGE, and the first of
+them; large pages that can be evicted; requests that joined; whether one of them was refused though
+it was alone; whether the last one to join came back from that; whether calls use no large page for
+what fits the empty small ones; steps; keys of this step, but for private ones; how often that which
+lookups find changed; questions about hits; node of large page 0; bytes that make no large page;
 keys whose difference is below 2^SHIFT are those of one block; keys from PRIVATE on are found by
 nobody but the request that they were made for."""
 

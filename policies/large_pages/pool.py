@@ -188,7 +188,7 @@ def _leave(pool: Pool, owner: int) -> None:
 @compiled
 def _lacking(pool: Pool, group: int, count: int, hits: IntArray) -> tuple[int, int]:
     gained, lost = room.after_hits(pool, group, hits, len(hits))
-    return room.lacking_large(pool, group, count, gained), lost
+    return room.lacking_large(pool, group, count - gained), lost
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""More requests at a time, and longer ones: a backlog, in a pool that holds all that may run."""
+"""More requests at a time, and longer ones: a backlog, on eight H200, which hold all that run."""
 
 from cases import Case, Effort, Line
 from measure import simulated
@@ -17,7 +17,6 @@ def _simulated(trace: Trace, effort: Effort, max_num_seqs: int) -> Line:
         policy="lcm",
         max_num_seqs=max_num_seqs,
         enable_prefix_caching=False,
-        kv_cache_memory_bytes=1 << 42,
         tensor_parallel_size=8,
     )
 

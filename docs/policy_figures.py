@@ -131,16 +131,16 @@ def pool_parts(carving: Carving) -> tuple[Part, ...]:
     names = [group.name for group in carving.groups]
     sizes = [group.page_bytes for group in carving.groups]
     if isinstance(carving, TwoEnded):
-        chain = carving._chain
+        runs = carving.runs
         return tuple(
-            Part(name=names[g], start=low, end=high, held=carving._runs[g].live * sizes[g],
-                 from_above=g == chain[-1])
-            for g in chain for low, high in [carving._span(g)]
+            Part(name=names[g], start=low, end=high, held=live * sizes[g],
+                 from_above=g == runs[-1][0])
+            for g, low, high, live in runs
         )  # fmt: skip
     if isinstance(carving, StaticPartition):
         held = carving.held_pages
     elif isinstance(carving, Rebalance):
-        sizes, held = list(carving.page_bytes), [part.live for part in carving._parts]
+        sizes, held = list(carving.page_bytes), carving.held_pages
         names = ["+".join(n for n, p in zip(names, carving.part_of, strict=True) if p == part)
                  for part in range(len(sizes))]  # fmt: skip
     else:

@@ -19,15 +19,15 @@ from ..policies.caching.rules import CacheRules
 from ..policies.compiled import compiled
 from ..policies.demand import admission_pages
 from .cached_pool import CachedPool
-from .compiled import cached, cached_windows, contract
-from .compiled.cached_state import CachedTables, make_tables
+from .compiled import cached, cached_head, cached_windows, contract
+from .compiled.cached_state import NEXT_KEY, CachedTables, make_tables
 from .compiled.keys import GivenKeys
 from .prefix_keys import PrefixKeys, TraceKeys
 from .requests import NEVER, SEAT, STATUS, Requests, Status
 from .scheduler import SchedulerConfig
 from .table_contract import NO_HIT, Hit, growth_classes
 
-__all__ = ["CachedBlockTables", "cached", "cached_windows"]
+__all__ = ["CachedBlockTables", "cached", "cached_head", "cached_windows"]
 
 
 class CachedBlockTables:
@@ -57,6 +57,7 @@ class CachedBlockTables:
             None,
             rules,
             config,
+            page_bytes=self.pool.page_bytes,
             pool_bytes=pool_bytes,
             num_requests=count,
             longest=longest,
@@ -69,11 +70,12 @@ class CachedBlockTables:
         )
         self._requests = requests
         self._table = requests.table
+        self._first_of = [self.class_of.index(index) for index in range(len(self.classes))]
         self._limits = (config.max_in_flight_tokens, config.max_model_len)
-        self._seats = list(range(config.max_num_seqs))[::-1]
+        self._seats = list(range(len(self.state.changed)))[::-1]
         self._seat_of = memoryview(requests.table[SEAT])
         self._quiet_until = memoryview(self.state.quiet)
-        self._next_key = memoryview(self.state.next_key)
+        self._next_key = memoryview(self.state.seats[NEXT_KEY])
         self._class_labels = _class_labels(rules)
         self._need = np.zeros(len(self.groups), dtype=np.int64)
         self._slack = np.zeros(slack_size(len(self.groups)), dtype=np.int64)
@@ -232,11 +234,14 @@ class CachedBlockTables:
 
     def _copy_columns(self, slot: int, seat: int) -> None:
         """Copy the lengths that others read."""
-        state = self.state
-        for columns, kept in zip(
-            self._columns, (state.allocated, state.expired, state.keyed), strict=True
-        ):
-            columns[:, slot] = kept[:, seat]
+        self._columns[0, :, slot] = self.state.allocated[:, seat]
+        self._columns[1, :, slot] = self.state.expired[:, seat]
+        self._columns[2, :, slot] = self.state.marks[seat, layout.CACHED, self._first_of]
+
+    def batch(self, seats: int) -> CachedTables:
+        """The arrays, for a compiled run with ``seats`` running requests at most."""
+        assert seats <= len(self.state.changed)
+        return self.state
 
     def admission_need(self, slot: int, tokens: int) -> tuple[int, ...]:
         """See Tables."""

@@ -20,7 +20,7 @@ _VIEWED = {
 }
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """A windowed content of a group's pages."""
 
     group: int
@@ -40,18 +40,17 @@ class CachedUsageMeter(UsageMeter):
     def __init__(self, tables: SharedTables) -> None:
         super().__init__(tables)
         self.shared_tables = tables
-        self._views = [
-            _View(index, content.label, _VIEWED[content.kind], content.window)
+        self.views = [
+            View(index, content.label, _VIEWED[content.kind], content.window)
             for index, group in enumerate(tables.groups)
             for content in group.contents
             if content.kind in _VIEWED
         ]
         rows = [
-            (view.group, view.kind, view.window, tables.class_of[view.group])
-            for view in self._views
+            (view.group, view.kind, view.window, tables.class_of[view.group]) for view in self.views
         ]
-        self._windowed_groups = sorted({view.group for view in self._views})
-        self._view_array = np.array(rows, dtype=np.int64).reshape(-1, 4).T.copy()
+        self._windowed_groups = sorted({view.group for view in self.views})
+        self.view_array = np.array(rows, dtype=np.int64).reshape(-1, 4).T.copy()
 
     def rows(self, requests: Requests, slots: list[int]) -> Rows:
         """See UsageMeter."""
@@ -71,11 +70,11 @@ class CachedUsageMeter(UsageMeter):
     ) -> IntArray:
         """See UsageMeter."""
         if not self._shares_windows(slots):
-            return np.zeros((len(text), 2, len(self._views)), dtype=np.int64)
-        shared = self.shared_tables.shared_pages(slots, self._view_array)
+            return np.zeros((len(text), 2, len(self.views)), dtype=np.int64)
+        shared = self.shared_tables.shared_pages(slots, self.view_array)
         rules = self.shared_tables.rule_columns
         blocks = np.stack([pages // self._per_block(i) for i, pages in enumerate(expired)])
-        return sharing.excess(rules, self._view_array, shared, text, processed, blocks)
+        return sharing.excess(rules, self.view_array, shared, text, processed, blocks)
 
     def _per_block(self, class_index: int) -> int:
         return self.tables.classes[class_index].pages_per_block
@@ -138,7 +137,7 @@ class CachedUsageMeter(UsageMeter):
             dead = np.maximum(outside, 0) // group.block_size * group.block_size
             view = next(
                 i
-                for i, view in enumerate(self._views)
+                for i, view in enumerate(self.views)
                 if view.group == index and view.label == content.label
             )
             return (

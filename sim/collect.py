@@ -14,6 +14,7 @@ from ..policies.base import PageGroup
 from .dependencies import Dependencies, sessions_of
 from .engine import Replica
 from .frames import RequestTable, StepTable
+from .gaps import Gaps
 from .metrics import FORMULAS, prefix_cache_figures, summarize
 from .requests import Requests
 from .result import Result
@@ -44,7 +45,7 @@ def make_result(setup: Setup, replica: Replica) -> Result:
         "kv_pool": setup.pool.describe(),
         "page_groups": [_describe_group(group) for group in setup.groups],
         "latency_model": replica.latency.describe(),
-        "warnings": list(setup.warnings),
+        "warnings": [*setup.warnings, *_rounding(replica.recorder.gaps)],
         "formulas": FORMULAS | SESSION_FORMULAS if sessions else FORMULAS,
     }
     return Result(
@@ -54,6 +55,16 @@ def make_result(setup: Setup, replica: Replica) -> Result:
         config=config,
         provenance=_provenance(setup, config, replica),
     )
+
+
+def _rounding(gaps: Gaps) -> list[str]:
+    """What percentiles of gaps do not tell."""
+    if gaps.unit_ns == 1:
+        return []
+    return [
+        f"more than {gaps.limit:,} different gaps between tokens: percentiles of ITL are known to "
+        f"{gaps.unit_ns} ns"
+    ]
 
 
 def _sessions(setup: Setup, requests: Requests, seconds: float) -> dict[str, Any]:

@@ -144,11 +144,16 @@ class _Served(NamedTuple):
 
     @classmethod
     def of(cls, table: IntArray) -> "_Served":
-        rows = (facts.PROMPT, facts.OUTPUT, facts.ARRIVAL_NS, facts.FIRST_TOKEN_NS)
         done = table[facts.STATUS] == FINISHED
-        found = cls(*(table[row][done] for row in (*rows, facts.LAST_TOKEN_NS)))
-        found.output[table[facts.UNREAD][done] == 1] = 0
-        return found
+        # Mostly all are, and nothing need be copied.
+        kept = slice(None) if done.all() else done
+        return cls(
+            prompt=table[facts.PROMPT][kept],
+            output=table[facts.OUTPUT][kept] * (1 - table[facts.UNREAD][kept]),
+            arrival=table[facts.ARRIVAL_NS][kept],
+            first=table[facts.FIRST_TOKEN_NS][kept],
+            last=table[facts.LAST_TOKEN_NS][kept],
+        )
 
     def ttft_ms(self) -> FloatArray:
         read = self.output > 0

@@ -85,7 +85,7 @@ def test_a_small_pool_preempts_and_the_books_balance(simulate: Simulate) -> None
     assert (result.steps[list(PARTS)].sum(axis=1) == pool).all()
 
 
-def test_leaps_change_nothing(simulate: Simulate) -> None:
+def test_compiled_runs_change_nothing(simulate: Simulate) -> None:
     fast, slow = simulate(fast=True), simulate(fast=False)
     assert fast.summary == slow.summary
     assert fast.requests.equals(slow.requests)

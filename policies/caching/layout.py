@@ -15,10 +15,10 @@ NULL = 0
 NONE = -1
 
 # Columns of ``pages``: one row per page, and one more for the ends of the free queue.
-NEXT, PREV, REFS, OWNER, TOKENS, ENTRY, SEEN = range(7)
+NEXT, PREV, REFS, OWNER, TOKENS, ENTRY, SEEN, CUT, MOST_READ = range(9)
 """Free queue, both ways (0: the page with the next, or the last, number); requests that hold the
 page; its group; tokens up to the end of its content as it was hashed first; its first entry in the
-index; the last lookup that saw it."""
+index; the last lookup that saw it; scratch of ``sharing``."""
 
 # Columns of ``entries``, the index from keys to pages. Entry 0 is none.
 KEY, GROUP, PAGE, AFTER, SIBLING, BORN = range(6)
@@ -32,10 +32,12 @@ step, number of groups, lookups so far; whether the last one may say something e
 first key that no two requests have. From HELD on the pages in use of each group, behind them those
 that are free and keyed, then how many more requests hold a page than one, over all pages."""
 
-# Rows of ``rules`` (one column per group).
-KIND, BLOCK, WINDOW, CAP, SPECULATIVE, LOOKUP = range(6)
-"""How it grows; tokens per block; window or chunk; pages that admission counts at most; extra
-pages for draft tokens; the group's lookup class (groups of one class must hit together)."""
+# Rows of ``rules`` (one column per group): those of ``demand_kernels``, and two more.
+KIND, BLOCK, WINDOW = range(3)
+SPECULATIVE, CAP, LOOKUP = range(6, 9)
+"""How it grows; tokens per block; window or chunk; extra pages for draft tokens; pages that
+admission counts at most; the group's lookup class (groups of one class must hit together)."""
+NUM_RULES = 9
 FULL, SLIDING, CHUNKED, STATE, ALIGNED = range(5)
 """Kinds of growth. ALIGNED: recurrent states that are kept at block boundaries."""
 
@@ -69,7 +71,7 @@ def make_arrays(
     num_pages: int, rules: IntArray, settings: IntArray, *, keys_per_page: int, max_pending: int
 ) -> Arrays:
     """An empty pool of ``num_pages``, the null page included."""
-    pages = np.zeros((num_pages + 1, 7), dtype=np.int64)
+    pages = np.zeros((num_pages + 1, 9), dtype=np.int64)
     # The queue is a ring through row ``num_pages``; the null page is not in it.
     pages[num_pages, NEXT], pages[1, PREV] = 1, num_pages
     capacity = num_pages * keys_per_page

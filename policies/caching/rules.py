@@ -10,6 +10,7 @@ from ...configs.errors import ConfigError
 from ...configs.specs import KVCacheSpec
 from ..base import PageGroup
 from ..demand import admission_pages
+from ..demand_kernels import rule_rows
 from . import layout
 from .layout import IntArray
 
@@ -144,33 +145,21 @@ def _lookup_key(spec: KVCacheSpec) -> tuple[object, ...]:
     return (family, window, spec.block_size, spec.shape, spec.page_size_padded)
 
 
-_KINDS = {
-    "full": layout.FULL,
-    "sliding_window": layout.SLIDING,
-    "chunked_local": layout.CHUNKED,
-    "mamba": layout.STATE,
-    "linear": layout.STATE,
-}
-
-
 def rule_arrays(
     rules: CacheRules, *, max_in_flight_tokens: int, max_model_len: int
 ) -> tuple[IntArray, IntArray]:
     """The arrays ``rules`` and ``settings`` of ``layout``."""
-    columns = np.zeros((6, len(rules.groups)), dtype=np.int64)
-    classes = rules.lookup_classes
-    for index, (group, spec) in enumerate(zip(rules.groups, rules.specs, strict=True)):
-        recycles = group.kind in ("sliding_window", "chunked_local")
-        columns[layout.KIND, index] = layout.ALIGNED if group.is_aligned else _KINDS[group.kind]
-        columns[layout.BLOCK, index] = group.block_size
-        columns[layout.WINDOW, index] = group.window
-        columns[layout.CAP, index] = (
-            admission_pages(group, NO_LIMIT, 0, max_in_flight_tokens, max_model_len)
-            if recycles
-            else NO_LIMIT
-        )
-        columns[layout.SPECULATIVE, index] = spec.num_speculative_blocks
-        columns[layout.LOOKUP, index] = classes[index]
+    columns = np.zeros((layout.NUM_RULES, len(rules.groups)), dtype=np.int64)
+    of_demand = rule_rows(rules.groups)
+    columns[: len(of_demand)] = of_demand
+    columns[layout.CAP] = NO_LIMIT
+    columns[layout.LOOKUP] = classes = rules.lookup_classes
+    for index, group in enumerate(rules.groups):
+        if group.is_aligned:
+            columns[layout.KIND, index] = layout.ALIGNED
+        if group.kind in ("sliding_window", "chunked_local"):
+            limits = (max_in_flight_tokens, max_model_len)
+            columns[layout.CAP, index] = admission_pages(group, NO_LIMIT, 0, *limits)
     within = rules.hits_within_blocks
     block, unit = rules.scheduler_block_size, rules.hash_block_size
     settings = np.zeros(6, dtype=np.int64)

@@ -7,7 +7,18 @@ those of the request that reads most of it; it is dead if nobody reads any.
 import numpy as np
 
 from ..compiled import allocating, inner
-from .layout import BLOCK, CHUNKED, LENGTH, NULL, NULLS, REFS, Arrays, IntArray
+from .layout import (
+    BLOCK,
+    CHUNKED,
+    CUT,
+    LENGTH,
+    MOST_READ,
+    NULL,
+    NULLS,
+    REFS,
+    Arrays,
+    IntArray,
+)
 
 VIEW_GROUP, VIEW_KIND, VIEW_WINDOW, VIEW_CLASS = range(4)
 """Rows of ``views``: one column per windowed content of a group's pages. The last is the group's
@@ -16,9 +27,6 @@ ROW, VIEW, INDEX, SHARED = range(4)
 """Rows of ``shared``: request (its place among those that run), view, block, page."""
 LIVE, DEAD_PAGES = range(2)
 """What sums over requests count too often: tokens and dead pages."""
-HOLDERS, BEST = range(2)
-"""Columns of ``partial``: requests whose window begins on a page, or behind it, and the most tokens
-that one of them reads there."""
 
 
 @allocating
@@ -107,7 +115,6 @@ def cut_pages(
     marks: IntArray,
     group: int,
     start: int,
-    partial: IntArray,
     out: IntArray,
 ) -> None:
     """Take off what one request, that reads from token ``start`` on, does not of shared pages.
@@ -115,14 +122,14 @@ def cut_pages(
     ``out`` has counted each of them as read to its end by all that hold it, but one.
     ``join_pages`` follows.
     """
-    block = arrays.rules[BLOCK, group]
+    pages, block = arrays.pages, arrays.rules[BLOCK, group]
     end = min((start + block - 1) // block, marks[LENGTH, group])
     for index in range(marks[NULLS, group], end):
         page = table[group, index]
-        if page != NULL and arrays.pages[page, REFS] > 1:
+        if page != NULL and pages[page, REFS] > 1:
             live = max((index + 1) * block - start, 0)
-            partial[page, HOLDERS] += 1
-            partial[page, BEST] = max(partial[page, BEST], live)
+            pages[page, CUT] += 1
+            pages[page, MOST_READ] = max(pages[page, MOST_READ], live)
             out[LIVE] -= block - live
             if live == 0:
                 out[DEAD_PAGES] += 1
@@ -135,17 +142,16 @@ def join_pages(
     marks: IntArray,
     group: int,
     start: int,
-    partial: IntArray,
     out: IntArray,
 ) -> None:
     """Count pages that no request reads as a whole for the one that reads most of them."""
-    block = arrays.rules[BLOCK, group]
+    pages, block = arrays.pages, arrays.rules[BLOCK, group]
     end = min((start + block - 1) // block, marks[LENGTH, group])
     for index in range(marks[NULLS, group], end):
         page = table[group, index]
-        if page != NULL and partial[page, HOLDERS]:
-            if partial[page, HOLDERS] == arrays.pages[page, REFS]:
-                out[LIVE] += block - partial[page, BEST]
-                if partial[page, BEST] == 0:
+        if page != NULL and pages[page, CUT]:
+            if pages[page, CUT] == pages[page, REFS]:
+                out[LIVE] += block - pages[page, MOST_READ]
+                if pages[page, MOST_READ] == 0:
                     out[DEAD_PAGES] -= 1
-            partial[page, HOLDERS] = partial[page, BEST] = 0
+            pages[page, CUT] = pages[page, MOST_READ] = 0

@@ -5,15 +5,43 @@ than the page that is asked for: a block is whole only once both its halves are 
 of the largest size lies at address 0, where it is page 0 of every group.
 """
 
-from collections import deque
-from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from ...configs.errors import ConfigError, InvariantError
-from ..base import Carving, PageGroup, Pages, Slack
-from .buddy_space import BuddySpace
+from .. import batch
+from ..base import PageGroup
+from ..batch import IntArray
+from ..compiled import body_of, inner
+from ..compiled_carving import CompiledCarving, copies_nothing, widened
+from .buddy_space import Space, check_space, give_block, make_space, take_block
+
+ORDER, BY_SIZE = range(2)
+"""Rows of ``kinds``: order of each group's page; groups, the one with the largest page first."""
+REACH, EMPTY_REACH = range(2)
+"""Rows of ``reach``: free units in blocks of an order or larger, now and in the empty pool."""
+UNITS, UNIT_BYTES, RESERVED_BYTES = range(3)
+"""Entries of ``pool``: units, bytes of one, bytes of the null page and those that make no unit."""
+FIRST, LAST, COUNT = range(3)
+"""Rows of a holder's ``lists``: its oldest and its latest page of each group, and how many."""
 
 
-class Buddy(Carving):
+@copies_nothing
+class BuddyBlocks(NamedTuple):
+    """Free blocks, and the pages of each holder in the order in which it took them."""
+
+    space: Space
+    lists: IntArray
+    """Shape (holders, 3, groups). A page is the offset of its block in units."""
+    following: IntArray
+    """Per page: the one that its holder took next."""
+    kinds: IntArray
+    reach: IntArray
+    pool: IntArray
+
+
+class Buddy(CompiledCarving):
     """One pool of blocks that split and merge; the smallest page is the unit."""
 
     grouping = "buddy_bytes"
@@ -21,21 +49,29 @@ class Buddy(Carving):
     def __init__(self, groups: tuple[PageGroup, ...], pool_bytes: int) -> None:
         super().__init__(groups, pool_bytes)
         self.unit = min(group.page_bytes for group in groups)
-        self._orders = tuple(self._order(group) for group in groups)
-        self._largest_first = sorted(range(len(groups)), key=lambda group: -self._orders[group])
-        self._space = BuddySpace(pool_bytes // self.unit)
-        self._null_order = max(self._orders)
-        if self._reach(self._space.counts)[self._null_order]:
-            self._null = self._space.take(self._null_order)
-        self._empty = self._reach(self._space.counts)
+        units = pool_bytes // self.unit
+        orders = [self._order(group) for group in groups]
+        by_size = sorted(range(len(groups)), key=lambda group: -orders[group])
+        self._null_order = max(orders)
+        null_units = 1 << self._null_order
+        self.state = BuddyBlocks(
+            space=make_space(units),
+            lists=np.zeros((self.holders, 3, len(groups)), dtype=np.int64),
+            following=np.zeros(units, dtype=np.int64),
+            kinds=np.array([orders, by_size], dtype=np.int64),
+            reach=np.zeros((2, max(units.bit_length(), self._null_order + 1)), dtype=np.int64),
+            pool=np.array([units, self.unit, pool_bytes + (null_units - units) * self.unit]),
+        )
+        if self._reach()[self._null_order]:
+            self._null = int(take_block(self.state.space, self._null_order))
+        self.state.reach[EMPTY_REACH] = self._reach()
         if not all(self.free_pages()):
             raise ConfigError(
-                f"the pool of {pool_bytes:,} bytes holds {pool_bytes // self.unit} pages of "
-                f"{self.unit:,} bytes; the null page takes {1 << self._null_order} of them and "
+                f"the pool of {pool_bytes:,} bytes holds {units} pages of "
+                f"{self.unit:,} bytes; the null page takes {null_units} of them and "
                 "what is left has no room for a page of each kind: nothing can be served. "
                 "Give it more memory, more GPUs (--tp), or another policy (jenga-sim policies)."
             )
-        self._held: dict[int, list[deque[int]]] = {}
 
     def _order(self, group: PageGroup) -> int:
         units, rest = divmod(group.page_bytes, self.unit)
@@ -47,110 +83,152 @@ class Buddy(Carving):
             )
         return units.bit_length() - 1
 
-    def _reach(self, counts: Sequence[int]) -> list[int]:
+    def _reach(self) -> list[int]:
         """Per order: free units in blocks of that order or larger."""
-        total, reach = 0, [0] * max(len(counts), max(self._orders) + 1)
-        for order in reversed(range(len(counts))):
-            total += counts[order] << order
+        reach = [0] * self.state.reach.shape[1]
+        total = 0
+        for order, count in reversed(list(enumerate(self.state.space.counts.tolist()))):
+            total += count << order
             reach[order] = total
         return reach
 
-    def _wanted(self, need: Pages) -> list[tuple[int, int]]:
-        """Orders of ``need``, largest first, with the units wanted in blocks at least so large."""
-        total, wanted = 0, []
-        for group in self._largest_first:
-            if need[group]:
-                total += need[group] << self._orders[group]
-                wanted.append((self._orders[group], total))
-        return wanted
-
-    def _lacks(self, need: Pages, reach: Sequence[int]) -> list[int]:
-        """Orders, largest first, of which there are too few units. None: ``need`` can be met.
-
-        Taking the largest pages first never splits more than it must, because every size divides
-        the larger ones; so counting units is exact.
-        """
-        return [order for order, units in self._wanted(need) if units > reach[order]]
-
-    def could_fit(self, need: Pages) -> bool:
-        """See Carving."""
-        return not self._lacks(need, self._empty)
-
-    def fits(self, need: Pages, watermark: float = 0.0) -> bool:
-        """See Carving. The watermark is a share of the pool's units, wherever they lie."""
-        reach = self._reach(self._space.counts)
-        if self._lacks(need, reach):
-            return False
-        return self._units(need) + int(watermark * self._space.units) <= reach[0]
-
-    def _units(self, need: Pages) -> int:
-        return sum(pages << order for pages, order in zip(need, self._orders, strict=True))
-
-    def take(self, slot: int, need: Pages) -> bool:
-        """See Carving. Largest pages first."""
-        if self._lacks(need, self._reach(self._space.counts)):
-            return False
-        if any(need):
-            held = self._held.setdefault(slot, [deque() for _ in self.groups])
-            for group in self._largest_first:
-                order = self._orders[group]
-                held[group].extend([self._space.take(order) for _ in range(need[group])])
-        return True
-
-    def give(self, slot: int, group: int, count: int) -> None:
-        """See Carving."""
-        held = self._held.get(slot)
-        if held is None or count < 0 or len(held[group]) < count:
-            have = len(held[group]) if held else 0
-            raise InvariantError(f"slot {slot} gives {count} pages of group {group}, holds {have}")
-        for _ in range(count):
-            self._space.give(self._orders[group], held[group].popleft())
-
-    def free(self, slot: int) -> None:
-        """See Carving."""
-        for order, pages in zip(self._orders, self._held.pop(slot, ()), strict=False):
-            while pages:
-                self._space.give(order, pages.pop())
+    def grow(self, holders: int) -> None:
+        """See CompiledCarving."""
+        self.state = self.state._replace(lists=widened(self.state.lists, holders))
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
-        reach = self._reach(self._space.counts)
-        return tuple([reach[order] >> order for order in self._orders])
-
-    def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
-        """See Carving. External: free blocks smaller than every page that the refused need lacks.
-
-        They are booked under the largest page that they could hold.
-        """
-        counts = self._space.counts
-        free = sum(count << order for order, count in enumerate(counts))
-        kept = min(free, int(watermark * self._space.units))
-        lacks = self._lacks(refused, self._reach(counts)) if refused is not None else []
-        usable = free - kept
-        external = [0] * len(self.groups)
-        for order in range(min(lacks, default=0)):
-            stranded = min(usable, counts[order] << order)
-            external[self._largest_within(order)] += stranded * self.unit
-            usable -= stranded
-        null = 1 << self._null_order
-        remainder = self.pool_bytes - self._space.units * self.unit
-        return Slack(
-            internal=(0,) * len(self.groups),
-            external=tuple(external),
-            reserved=remainder + (null + kept) * self.unit,
-            free=usable * self.unit,
-        )
-
-    def _largest_within(self, order: int) -> int:
-        """The group with the largest page that a block of ``order`` can hold."""
-        return next(group for group in self._largest_first if self._orders[group] <= order)
+        reach = self._reach()
+        return tuple([reach[order] >> order for order in self.state.kinds[ORDER].tolist()])
 
     def check(self) -> None:
         """See Carving."""
-        taken = [
-            (offset, order)
-            for held in self._held.values()
-            for order, pages in zip(self._orders, held, strict=True)
-            for offset in pages
-        ]
-        self._space.check([*taken, (self._null, self._null_order)])
+        orders, taken = self.state.kinds[ORDER].tolist(), [(self._null, self._null_order)]
+        for first, last, count in self.state.lists:
+            for group, order in enumerate(orders):
+                page = int(first[group])
+                for place in range(count[group]):
+                    taken.append((page, order))
+                    if place == count[group] - 1 and page != last[group]:
+                        raise InvariantError(f"page {page} ends a list, not {last[group]}")
+                    page = int(self.state.following[page])
+        check_space(self.state.space, int(self.state.pool[UNITS]), taken)
+
+
+@inner
+def _lacks(state: BuddyBlocks, need: IntArray, row: int) -> int:
+    """The smallest order of which there are too few units; -1: ``need`` can be met.
+
+    Taking the largest pages first never splits more than it must, because every size divides
+    the larger ones; so counting units is exact.
+    """
+    lacks, total = -1, 0
+    for place in range(len(need)):
+        group = state.kinds[BY_SIZE, place]
+        order = state.kinds[ORDER, group]
+        total += need[group] << order
+        if need[group] and total > state.reach[row, order]:
+            lacks = order
+    return lacks
+
+
+@inner
+def _count(state: BuddyBlocks) -> None:
+    """Bring the row REACH up to date."""
+    counts, total = state.space.counts, 0
+    for below in range(len(counts)):
+        order = len(counts) - 1 - below
+        total += counts[order] << order
+        state.reach[REACH, order] = total
+
+
+@body_of(batch.could_fit, BuddyBlocks)
+@inner
+def _could_fit(state: BuddyBlocks, need: IntArray) -> bool:
+    return _lacks(state, need, EMPTY_REACH) < 0
+
+
+@body_of(batch.fits, BuddyBlocks)
+@inner
+def _fits(state: BuddyBlocks, need: IntArray, watermark: float) -> bool:
+    # The watermark is a share of the pool's units, wherever they lie.
+    _count(state)
+    if _lacks(state, need, REACH) >= 0:
+        return False
+    units = int(watermark * state.pool[UNITS])
+    for group in range(len(need)):
+        units += need[group] << state.kinds[ORDER, group]
+    return units <= state.reach[REACH, 0]
+
+
+@body_of(batch.take, BuddyBlocks)
+@inner
+def _take(state: BuddyBlocks, holder: int, need: IntArray) -> bool:
+    _count(state)
+    if _lacks(state, need, REACH) >= 0:
+        return False
+    lists = state.lists[holder]
+    for place in range(len(need)):
+        group = state.kinds[BY_SIZE, place]
+        for _ in range(need[group]):
+            page = take_block(state.space, state.kinds[ORDER, group])
+            if lists[COUNT, group]:
+                state.following[lists[LAST, group]] = page
+            else:
+                lists[FIRST, group] = page
+            lists[LAST, group] = page
+            lists[COUNT, group] += 1
+    return True
+
+
+@body_of(batch.give, BuddyBlocks)
+@inner
+def _give(state: BuddyBlocks, holder: int, group: int, count: int) -> None:
+    lists = state.lists[holder]
+    if count < 0 or lists[COUNT, group] < count:
+        raise InvariantError("a request gives back more pages than it holds")
+    lists[COUNT, group] -= count
+    for _ in range(count):
+        page = lists[FIRST, group]
+        lists[FIRST, group] = state.following[page]
+        give_block(state.space, state.kinds[ORDER, group], page)
+
+
+@body_of(batch.free, BuddyBlocks)
+@inner
+def _free(state: BuddyBlocks, holder: int) -> None:
+    # In whatever order: blocks merge alike.
+    for group in range(state.kinds.shape[1]):
+        batch.give(state, holder, group, state.lists[holder, COUNT, group])
+
+
+@body_of(batch.slack, BuddyBlocks)
+@inner
+def _slack(state: BuddyBlocks, refused: IntArray, watermark: float, out: IntArray) -> None:
+    # External: free blocks smaller than every page that the refused need lacks. They are booked
+    # under the largest page that they could hold.
+    _count(state)
+    for entry in range(len(out)):
+        out[entry] = 0
+    groups, unit, counts = state.kinds.shape[1], state.pool[UNIT_BYTES], state.space.counts
+    free = state.reach[REACH, 0]
+    kept = min(free, int(watermark * state.pool[UNITS]))
+    usable = free - kept
+    lacks = 0
+    if refused[0] != batch.NOTHING_REFUSED:
+        lacks = max(0, _lacks(state, refused, REACH))
+    for order in range(lacks):
+        stranded = min(usable, counts[order] << order)
+        out[groups + _largest_within(state, order)] += stranded * unit
+        usable -= stranded
+    out[-2] = state.pool[RESERVED_BYTES] + kept * unit
+    out[-1] = usable * unit
+
+
+@inner
+def _largest_within(state: BuddyBlocks, order: int) -> int:
+    """The group with the largest page that a block of ``order`` can hold."""
+    place = 0
+    while state.kinds[ORDER, state.kinds[BY_SIZE, place]] > order:
+        place += 1
+    return state.kinds[BY_SIZE, place]

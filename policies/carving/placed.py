@@ -1,182 +1,225 @@
-"""Where the pages of one part of a pool lie, so that copies of them can be counted exactly.
+"""Where the pages of the parts of a pool lie, so that copies of them can be counted exactly.
 
-A page has an identity that requests know (SGLang: virtual id) and a position in its part, counted
-from the part's own end (physical id). A copy changes the position alone. The positions in use are a
-run, ``first`` to ``end``, with holes where pages were given back.
+A page goes into a hole or to the edge of the run of its part, and a copy takes it from one place to
+another. Pages of a holder are listed by group, the oldest first; those of one group are all in one
+part.
 """
 
-from collections import deque
-from heapq import heapify, heappop, heappush
-from typing import Literal
+import numpy as np
 
 from ...configs.errors import InvariantError
+from ..compiled import inner
+from .places import (
+    AFTER,
+    BASE,
+    BEFORE,
+    COUNT,
+    END,
+    FIRST,
+    FLOATING,
+    HEAD,
+    LIVE,
+    LOWEST,
+    OLDEST,
+    OLDEST_HOLE,
+    OWNER,
+    REUSE,
+    TAIL,
+    Placed,
+    check_holes,
+    close_hole,
+    lowest_hole,
+    open_hole,
+)
 
-HOLE = -1
+
+@inner
+def num_holes(placed: Placed, part: int) -> int:
+    """Places in the run that no page has."""
+    return placed.parts[END, part] - placed.parts[FIRST, part] - placed.parts[LIVE, part]
 
 
-class Placed:
-    """Pages of one part: who holds them, in the order they were taken, and where each lies."""
+@inner
+def fill(placed: Placed, part: int, holder: int, group: int, count: int) -> int:
+    """Put up to ``count`` pages of ``holder`` into holes; how many found none."""
+    found = min(count, num_holes(placed, part))
+    for _ in range(found):
+        place = placed.parts[OLDEST_HOLE, part]
+        if placed.parts[REUSE, part] == LOWEST:
+            place = lowest_hole(placed, part)
+        close_hole(placed, part, place)
+        _put(placed, part, holder, group, place)
+    return count - found
 
-    def __init__(
-        self, reuse: Literal["lowest", "oldest"] = "lowest", *, floating: bool = False
-    ) -> None:
-        """``reuse``: which hole is filled first, the lowest or the one that was left first.
 
-        With ``lowest`` the run ends at its last page (a hole at the edge is no longer part of it),
-        and begins at its first one if it is ``floating``; with ``oldest`` it keeps the extent that
-        it once had.
-        """
-        self.live = 0
-        """Pages that are held."""
-        self.first = 0
-        """Position of the lowest page or hole; 0 unless the run is floating."""
-        self._floating = floating
-        self._lowest = reuse == "lowest"
-        self._ids: list[int] = []
-        self._holes: deque[int] | list[int] = [] if self._lowest else deque()
-        self._position: dict[int, int] = {}
-        self._held: dict[int, deque[int]] = {}
-        self._next_id = 0
+@inner
+def extend(placed: Placed, part: int, holder: int, group: int, count: int, downwards: bool) -> None:
+    """Put ``count`` pages of ``holder`` at the edge of the run."""
+    start = placed.parts[END, part]
+    if downwards:
+        start = placed.parts[FIRST, part] - count
+        placed.parts[FIRST, part] = start
+    else:
+        placed.parts[END, part] = start + count
+    for place in range(start, start + count):
+        _put(placed, part, holder, group, place)
 
-    @property
-    def end(self) -> int:
-        """Position behind the highest page or hole."""
-        return self.first + len(self._ids)
 
-    @property
-    def holes(self) -> int:
-        """Positions in the run that no page has."""
-        return len(self._ids) - self.live
+@inner
+def give(placed: Placed, part: int, holder: int, group: int, count: int) -> None:
+    """Give back the oldest ``count`` pages; InvariantError if there are fewer."""
+    lists = placed.lists[holder]
+    if count < 0 or lists[COUNT, group] < count:
+        raise InvariantError("a request gives back more pages than it holds")
+    for _ in range(count):
+        place = lists[HEAD, group]
+        lists[HEAD, group] = placed.places[AFTER, place]
+        _leave(placed, part, place)
+    lists[COUNT, group] -= count
+    if lists[COUNT, group]:
+        placed.places[BEFORE, lists[HEAD, group]] = 0
+    _shorten(placed, part)
 
-    def fill(self, slot: int, count: int) -> int:
-        """Put up to ``count`` pages of ``slot`` into holes; how many found none."""
-        found = min(count, self.holes)
-        for _ in range(found):
-            self._hold(slot, self._pop_hole())
-        return count - found
 
-    def extend(self, slot: int, count: int, *, downwards: bool = False) -> None:
-        """Put ``count`` pages of ``slot`` at the edge of the run."""
-        start = self.end
-        if downwards:
-            start = self.first = self.first - count
-            self._ids[:0] = [HOLE] * count
+@inner
+def free(placed: Placed, part: int, holder: int, group: int) -> int:
+    """Give back all pages of one list, tail first; how many there were."""
+    lists = placed.lists[holder]
+    count, place = lists[COUNT, group], lists[TAIL, group]
+    for _ in range(count):
+        before = placed.places[BEFORE, place]
+        _leave(placed, part, place)
+        place = before
+    lists[COUNT, group] = 0
+    _shorten(placed, part)
+    return count
+
+
+@inner
+def squeeze(placed: Placed, part: int, first: int, room: int) -> int:
+    """Copy pages so that the run is ``room`` places from ``first``; how many were copied.
+
+    A page that lies there already stays. Raises InvariantError if they are too many.
+    """
+    parts, end, copied = placed.parts, first + room, 0
+    if parts[LIVE, part] > room:
+        raise InvariantError("there are more pages than places for them")
+    was_first, was_end = parts[FIRST, part], parts[END, part]
+    for low, high in ((first, min(end, was_first)), (max(first, was_end), end)):
+        for place in range(low, high):
+            open_hole(placed, part, place)
+    outside = (was_first, min(was_end, first)), (max(was_first, end), was_end)
+    for low, high in outside:
+        for place in range(low, high):
+            if not placed.places[OWNER, place]:
+                close_hole(placed, part, place)
+    for low, high in outside:
+        for place in range(low, high):
+            if placed.places[OWNER, place]:
+                target = lowest_hole(placed, part)
+                close_hole(placed, part, target)
+                _move(placed, place, target)
+                copied += 1
+    parts[FIRST, part], parts[END, part] = first, end
+    _shorten(placed, part)
+    return copied
+
+
+@inner
+def restart(placed: Placed, part: int) -> int:
+    """Copy every page, in the order in which they lie: its base is somewhere else. No holes."""
+    parts = placed.parts
+    base, first, live = parts[BASE, part], parts[FIRST, part], parts[LIVE, part]
+    target = first
+    for place in range(first, parts[END, part]):
+        if not placed.places[OWNER, place]:
+            close_hole(placed, part, place)
         else:
-            self._ids.extend([HOLE] * count)
-        for position in range(start, start + count):
-            self._hold(slot, position)
+            if place != target:
+                _move(placed, place, target)
+            target += 1
+    for index in range(live):
+        # From the side to which they go, so that none is in the way of another.
+        step = live - 1 - index if base > first else index
+        if base != first:
+            _move(placed, first + step, base + step)
+    parts[FIRST, part], parts[END, part] = base, base + live
+    return live
 
-    def give(self, slot: int, count: int) -> None:
-        """Give back the oldest ``count`` pages of ``slot``; InvariantError if it has fewer."""
-        pages = self._held.get(slot, deque[int]())
-        if not 0 <= count <= len(pages):
-            raise InvariantError(f"slot {slot} gives {count} pages, holds {len(pages)}")
+
+@inner
+def _put(placed: Placed, part: int, holder: int, group: int, place: int) -> None:
+    """Let a new page of ``holder`` lie at ``place``."""
+    places, lists = placed.places, placed.lists[holder]
+    places[OWNER, place] = holder * placed.lists.shape[2] + group + 1
+    places[BEFORE, place] = places[AFTER, place] = 0
+    if lists[COUNT, group]:
+        places[BEFORE, place] = lists[TAIL, group]
+        places[AFTER, lists[TAIL, group]] = place
+    else:
+        lists[HEAD, group] = place
+    lists[TAIL, group] = place
+    lists[COUNT, group] += 1
+    placed.parts[LIVE, part] += 1
+
+
+@inner
+def _leave(placed: Placed, part: int, place: int) -> None:
+    placed.parts[LIVE, part] -= 1
+    placed.places[OWNER, place] = 0
+    open_hole(placed, part, place)
+
+
+@inner
+def _move(placed: Placed, source: int, target: int) -> None:
+    """Copy a page to where there is none."""
+    places, groups = placed.places, placed.lists.shape[2]
+    number = places[OWNER, source] - 1
+    lists, group = placed.lists[number // groups], number % groups
+    before, after = places[BEFORE, source], places[AFTER, source]
+    places[OWNER, target], places[OWNER, source] = number + 1, 0
+    places[BEFORE, target], places[AFTER, target] = before, after
+    if before:
+        places[AFTER, before] = target
+    else:
+        lists[HEAD, group] = target
+    if after:
+        places[BEFORE, after] = target
+    else:
+        lists[TAIL, group] = target
+
+
+@inner
+def _shorten(placed: Placed, part: int) -> None:
+    """Let the run end at its last page, and begin at its first one if it may."""
+    parts, places = placed.parts, placed.places
+    if parts[REUSE, part] == OLDEST:
+        return
+    while parts[END, part] > parts[FIRST, part] and not places[OWNER, parts[END, part] - 1]:
+        parts[END, part] -= 1
+        close_hole(placed, part, parts[END, part])
+    if not parts[LIVE, part]:
+        parts[FIRST, part] = parts[END, part] = parts[BASE, part]
+    elif parts[FLOATING, part]:
+        while not places[OWNER, parts[FIRST, part]]:
+            close_hole(placed, part, parts[FIRST, part])
+            parts[FIRST, part] += 1
+
+
+def check_placed(placed: Placed) -> None:
+    """Raise InvariantError unless every page has one holder and one place. Pure."""
+    parts, places, found = placed.parts, placed.places, 0
+    lists = placed.lists.transpose(0, 2, 1).reshape(-1, 3)
+    for number, (head, tail, count) in enumerate(lists.tolist()):
+        before, place = 0, head
         for _ in range(count):
-            self._leave(pages.popleft())
-        self._absorb()
-
-    def free(self, slot: int) -> int:
-        """Give back all pages of ``slot``, tail first; how many there were."""
-        pages = self._held.pop(slot, deque[int]())
-        for page in reversed(pages):
-            self._leave(page)
-        self._absorb()
-        return len(pages)
-
-    def squeeze(self, first: int, room: int) -> int:
-        """Copy pages so that all lie in ``room`` positions from ``first``; how many were copied.
-
-        A page that lies there already stays. Raises InvariantError if they are too many.
-        """
-        if self.live > room:
-            raise InvariantError(f"{self.live} pages do not fit {room} positions")
-        end = first + room
-        outside = [p for p, _ in self._pages() if not first <= p < end]
-        ids = [self._id_at(position) for position in range(first, min(end, max(self.end, first)))]
-        ids += [HOLE] * (min(room, len(ids) + len(outside)) - len(ids))
-        targets = iter([index for index, page in enumerate(ids) if page == HOLE])
-        for position in outside:
-            page, index = self._id_at(position), next(targets)
-            ids[index] = page
-            self._position[page] = first + index
-        self.first, self._ids = first, ids
-        self._rebuild_holes()
-        self._absorb()
-        return len(outside)
-
-    def restart(self) -> int:
-        """Copy every page: position 0 is somewhere else now, and there are no holes."""
-        pages = [page for _, page in self._pages()]
-        self.first, self._ids = 0, pages
-        self._position = {page: position for position, page in enumerate(pages)}
-        self._holes.clear()
-        return len(pages)
-
-    def check(self) -> None:
-        """Raise InvariantError unless every page has one holder and one position. Pure."""
-        held = sorted(page for pages in self._held.values() for page in pages)
-        placed = sorted(page for _, page in self._pages())
-        if held != placed or len(held) != self.live or len(set(held)) != self.live:
-            raise InvariantError(f"{len(held)} pages are held, {len(placed)} lie somewhere")
-        if any(self._id_at(position) != page for page, position in self._position.items()):
-            raise InvariantError("a page is not where its table says")
-        missing = {p for p in range(self.first, self.end) if self._id_at(p) == HOLE}
-        if missing - set(self._holes):
-            raise InvariantError(f"holes {sorted(missing - set(self._holes))} are lost")
-
-    def _pages(self) -> list[tuple[int, int]]:
-        """Positions in use, ascending, with the page that each has."""
-        return [(self.first + i, page) for i, page in enumerate(self._ids) if page != HOLE]
-
-    def _id_at(self, position: int) -> int:
-        index = position - self.first
-        return self._ids[index] if 0 <= index < len(self._ids) else HOLE
-
-    def _hold(self, slot: int, position: int) -> None:
-        page = self._next_id
-        self._next_id += 1
-        self._ids[position - self.first] = page
-        self._position[page] = position
-        self._held.setdefault(slot, deque()).append(page)
-        self.live += 1
-
-    def _leave(self, page: int) -> None:
-        position = self._position.pop(page)
-        self._ids[position - self.first] = HOLE
-        if isinstance(self._holes, list):
-            heappush(self._holes, position)
-        else:
-            self._holes.append(position)
-        self.live -= 1
-
-    def _pop_hole(self) -> int:
-        """Next hole to fill. Positions that left the run, or were filled since, are passed over."""
-        while True:
-            holes = self._holes
-            position = heappop(holes) if isinstance(holes, list) else holes.popleft()
-            if self.first <= position < self.end and self._id_at(position) == HOLE:
-                return position
-
-    def _absorb(self) -> None:
-        """Let the run end at its last page, and begin at its first one if it may."""
-        if not self._lowest:
-            return
-        while self._ids and self._ids[-1] == HOLE:
-            self._ids.pop()
-        if not self._ids:
-            self.first = 0
-            self._holes.clear()
-        elif self._floating and self._ids[0] == HOLE:
-            gone = next(index for index, page in enumerate(self._ids) if page != HOLE)
-            del self._ids[:gone]
-            self.first += gone
-
-    def _rebuild_holes(self) -> None:
-        empty = [p for p in range(self.first, self.end) if self._id_at(p) == HOLE]
-        if isinstance(self._holes, list):
-            self._holes = empty
-            heapify(self._holes)
-            return
-        remaining = dict.fromkeys(empty)
-        known = [p for p in dict.fromkeys(self._holes) if p in remaining]
-        self._holes = deque(dict.fromkeys([*known, *empty]))
+            if places[OWNER, place] != number + 1 or places[BEFORE, place] != before:
+                raise InvariantError(f"place {place} is not what list {number} says")
+            before, place = place, int(places[AFTER, place])
+        if count and (before != tail or place):
+            raise InvariantError(f"list {number} ends at {before} and not at {tail}")
+        found += count
+    if np.count_nonzero(places[OWNER]) != found or parts[LIVE].sum() != found:
+        raise InvariantError(f"{found} pages are held, others lie somewhere")
+    for part in range(parts.shape[1]):
+        check_holes(placed, part)

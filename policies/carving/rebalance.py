@@ -31,22 +31,52 @@ part keeps that much. (4) It suspends all requests for the change; only the copi
 (5) Parts are multiples of 2 MiB there; here of a page, one of which is null.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from ...configs.errors import ConfigError, InvariantError
-from ...configs.specs import cdiv
-from ..base import NO_MOVES, Carving, Moves, PageGroup, Pages, Slack
-from .placed import Placed
-from .splits import divide
-from .typical import TypicalRequest, first_pages
+from .. import batch
+from ..base import PageGroup
+from ..batch import IntArray
+from ..compiled import body_of, inner
+from ..compiled_carving import CompiledCarving, widened
+from .division import FLOOR, PAGE_BYTES, SIZE, divide_anew
+from .placed import check_placed, extend, fill, free, give
+from .places import BASE, COUNT, END, LIVE, OLDEST, make_placed
+from .rebalance_parts import (
+    CHANGED_NS,
+    COOLDOWN_NS,
+    FIRST_GROUP,
+    HOLDERS,
+    INTERVAL,
+    IS_STARTED,
+    LESS,
+    MIN_SAMPLES,
+    MORE,
+    MOVED_LAUNCHES,
+    NEED,
+    NULL_PAGES,
+    PAGES,
+    POOL_BYTES,
+    SAMPLES,
+    WIDEST,
+    RebalancedParts,
+    ask,
+    bytes_of,
+    could_hold,
+    free_of,
+    give_way,
+    is_elastic,
+    is_wanted,
+    pay,
+    rebalance,
+    want,
+)
+from .typical import SQUARES, add_to_sample, begin_sample, first_pages, make_typical
 
-NULL_PAGES = 1
-PAGES_PER_LAUNCH = 4096
-"""Pages that one copy kernel moves: not stated by TensorRT-LLM, taken from SGLang."""
 
-
-class Rebalance(Carving):
+class Rebalance(CompiledCarving):
     """A part per page size; the parts follow what requests of the past held."""
 
     min_samples: ClassVar[int] = 2000
@@ -60,224 +90,192 @@ class Rebalance(Carving):
         super().__init__(groups, pool_bytes)
         self.page_bytes = tuple(dict.fromkeys(group.page_bytes for group in groups))
         self.part_of = tuple(self.page_bytes.index(group.page_bytes) for group in groups)
-        self._wanted = self._weights([float(first_pages(group)) for group in groups])
-        floors = [NULL_PAGES + 1 for _ in self.page_bytes]
-        if sum(n * size for n, size in zip(floors, self.page_bytes, strict=True)) > pool_bytes:
+        if (NULL_PAGES + 1) * sum(self.page_bytes) > pool_bytes:
             raise ConfigError(
                 f"the pool of {pool_bytes:,} bytes does not hold a page and a null page of each of "
                 f"{', '.join(f'{size:,}' for size in self.page_bytes)} bytes: nothing can be "
                 "served. Give it more memory, more GPUs (--tp) or a smaller --block-size."
             )
-        self.num_pages = divide(pool_bytes, self.page_bytes, self._wanted, floors)
+        sizes = np.zeros((9, len(self.page_bytes)), dtype=np.int64)
+        sizes[PAGE_BYTES] = self.page_bytes
+        sizes[FIRST_GROUP] = [self.part_of.index(part) for part in range(len(self.page_bytes))]
+        pool = np.zeros(12, dtype=np.int64)
+        pool[POOL_BYTES], pool[MIN_SAMPLES] = pool_bytes, self.min_samples
+        pool[INTERVAL], pool[COOLDOWN_NS] = self.update_interval, self.cooldown_ns
+        pool[MORE], pool[LESS] = self.threshold
+        placed = make_placed(
+            [pool_bytes // size for size in self.page_bytes],
+            np.zeros((self.holders, 3, len(groups)), dtype=np.int64),
+            reuse=OLDEST,
+            floating=[False] * len(self.page_bytes),
+        )
+        typical = make_typical(len(groups), self.decay)
+        self.state = RebalancedParts(placed, sizes, np.array(self.part_of), pool, typical)
+        # The request that the first division is made for is no sample of the later ones.
+        typical[SQUARES:] = [float(first_pages(group)) ** 2 for group in groups]
+        want(self.state)
+        typical[SQUARES:] = 0
+        sizes[FLOOR] = NULL_PAGES + 1
+        divide_anew(sizes, pool_bytes)
+        sizes[PAGES] = sizes[WIDEST] = sizes[SIZE]
+
+    def grow(self, holders: int) -> None:
+        """See CompiledCarving."""
+        placed = self.state.placed
+        placed = placed._replace(lists=widened(placed.lists, holders))
+        self.state = self.state._replace(placed=placed)
+
+    @property
+    def num_pages(self) -> tuple[int, ...]:
         """Pages of each part, null pages included."""
-        self._widest = list(self.num_pages)
-        """Most pages that a division ever gave each part."""
-        self._parts = tuple(Placed("oldest") for _ in self.page_bytes)
-        self._held: dict[int, list[int]] = {}
-        """Pages of each slot that has any, per group."""
-        self._typical = TypicalRequest(len(groups), self.decay)
-        self._changed_ns: int | None = None
-        """When the pool was divided last; the time of the first step before that."""
-        self._moves = NO_MOVES
-
-    # --- by part ---
-
-    def _free(self, part: int) -> int:
-        return self.num_pages[part] - NULL_PAGES - self._parts[part].live
-
-    def _per_part(self, pages: Pages) -> list[int]:
-        sums = [0] * len(self.page_bytes)
-        for part, count in zip(self.part_of, pages, strict=True):
-            sums[part] += count
-        return sums
-
-    def _bytes(self, by_part: Sequence[int]) -> int:
-        return sum(count * size for count, size in zip(by_part, self.page_bytes, strict=True))
+        return tuple(self.state.sizes[PAGES].tolist())
 
     @property
-    def _is_elastic(self) -> bool:
-        """Whether parts may give way to each other: no request but one would notice."""
-        return len(self._held) <= 1
-
-    @property
-    def _free_bytes(self) -> int:
-        """Bytes beside held and null pages, whatever part they are in."""
-        return self.pool_bytes - self._bytes([part.live + NULL_PAGES for part in self._parts])
-
-    # --- contract ---
-
-    def _could_hold(self, pages: Sequence[int]) -> bool:
-        """Whether the widest parts so far hold ``pages`` beside the null pages."""
-        wanted = [count + NULL_PAGES for count in pages]
-        wide = all(count <= most for count, most in zip(wanted, self._widest, strict=True))
-        return wide and self._bytes(wanted) <= self.pool_bytes
-
-    def could_fit(self, need: Pages) -> bool:
-        """See Carving."""
-        return self._could_hold(self._per_part(need))
-
-    def fits(self, need: Pages, watermark: float = 0.0) -> bool:
-        """See Carving. Every part keeps its own watermark."""
-        by_part = self._per_part(need)
-        kept = [int(watermark * count) for count in self.num_pages]
-        if all(by_part[part] + kept[part] <= self._free(part) for part in range(len(kept))):
-            return True
-        if watermark or not self._is_elastic:
-            return False
-        held = zip(self._parts, by_part, strict=True)
-        return self._could_hold([part.live + count for part, count in held])
-
-    def take(self, slot: int, need: Pages) -> bool:
-        """See Carving."""
-        if not any(need):
-            return True
-        if not self.fits(need):
-            return False
-        self._give_way(self._per_part(need))
-        held = self._held.setdefault(slot, [0] * len(self.groups))
-        for group, count in enumerate(need):
-            held[group] += count
-            part = self._parts[self.part_of[group]]
-            # One key for each table: a part may serve several groups.
-            key = self._key(slot, group)
-            part.extend(key, part.fill(key, count))
-        return True
-
-    def give(self, slot: int, group: int, count: int) -> None:
-        """See Carving."""
-        self._parts[self.part_of[group]].give(self._key(slot, group), count)
-        if count:
-            held = self._held[slot]
-            held[group] -= count
-            if not any(held):
-                del self._held[slot]
-
-    def free(self, slot: int) -> None:
-        """See Carving. What the request held is a sample."""
-        held = self._held.pop(slot, None)
-        if held is None:
-            return
-        for group in range(len(self.groups)):
-            self._parts[self.part_of[group]].free(self._key(slot, group))
-        self._typical.sample(held)
-        if self._typical.samples % self.update_interval == 0:
-            self._wanted = self._weights(self._typical.pages())
-
-    def _key(self, slot: int, group: int) -> int:
-        return slot * len(self.groups) + group
+    def held_pages(self) -> list[int]:
+        """Pages that requests hold, per part."""
+        return self.state.placed.parts[LIVE].tolist()
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
-        free = [self._free(part) for part in range(len(self.page_bytes))]
-        if self._is_elastic:
-            for part, size in enumerate(self.page_bytes):
-                wider = self._widest[part] - NULL_PAGES - self._parts[part].live
-                free[part] = min(self._free_bytes // size, wider)
-        return tuple(free[part] for part in self.part_of)
-
-    # --- samples and the ratio they ask for ---
-
-    def _weights(self, pages: Sequence[float]) -> list[int]:
-        """Bytes per part of a request with so many pages per group; one page at least."""
-        weights = [0] * len(self.page_bytes)
-        for part, count in zip(self.part_of, pages, strict=True):
-            weights[part] += round(max(count, 1.0) * self.page_bytes[part])
-        return weights
-
-    def _deviates(self) -> bool:
-        """Whether some part's share of the bytes is too far from the wanted one."""
-        more, less = self.threshold
-        have = [count * size for count, size in zip(self.num_pages, self.page_bytes, strict=True)]
-        all_wanted, all_have = sum(self._wanted), sum(have)
-        for wanted, bytes_of_part in zip(self._wanted, have, strict=True):
-            target, current = wanted * all_have, bytes_of_part * all_wanted
-            if not (target * less < current * more and current * less < target * more):
-                return True
-        return False
-
-    def due_ns(self) -> int | None:
-        """See Carving."""
-        if self._moves.launches:
-            return 0
-        if self._typical.samples < self.min_samples or not self._deviates():
-            return None
-        return (self._changed_ns or 0) + self.cooldown_ns
-
-    def tick(self, now_ns: int) -> Moves:
-        """See Carving. Divides the pool anew if that is due."""
-        if self._changed_ns is None:
-            self._changed_ns = now_ns
-        moves, self._moves = self._moves, NO_MOVES
-        due = self.due_ns()
-        if due is not None and due <= now_ns:
-            self._changed_ns = now_ns
-            floors = [part.live + NULL_PAGES for part in self._parts]
-            self._resize(divide(self.pool_bytes, self.page_bytes, self._wanted, floors))
-            self._widest = [max(pair) for pair in zip(self._widest, self.num_pages, strict=True)]
-            moves, self._moves = moves.plus(self._moves), NO_MOVES
-        return moves
-
-    # --- new sizes ---
-
-    def _give_way(self, need: Sequence[int]) -> None:
-        """Give parts that lack pages those that others can spare, the richest first; no more."""
-        lacking = [max(0, count - self._free(part)) for part, count in enumerate(need)]
-        if not any(lacking):
-            return
-        sizes = [count + more for count, more in zip(self.num_pages, lacking, strict=True)]
-        over = self._bytes(sizes) - self.pool_bytes
-        spare = {p: self._free(p) - need[p] for p in range(len(sizes)) if not lacking[p]}
-        for part in sorted(spare, key=lambda p: (-spare[p] * self.page_bytes[p], p)):
-            fewer = min(spare[part], cdiv(max(over, 0), self.page_bytes[part]))
-            sizes[part] -= fewer
-            over -= fewer * self.page_bytes[part]
-        self._resize(tuple(sizes))
-
-    def _resize(self, sizes: tuple[int, ...]) -> None:
-        """Change the parts; pages beyond the new end of one are copied to free places before it."""
-        for part, placed in enumerate(self._parts):
-            room = sizes[part] - NULL_PAGES
-            if placed.end > room:
-                copied = placed.squeeze(0, room)
-                moved = Moves(copied * self.page_bytes[part], cdiv(copied, PAGES_PER_LAUNCH))
-                self._moves = self._moves.plus(moved)
-        self.num_pages = sizes
-
-    # --- books ---
-
-    def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
-        """See Carving. Parts that do not lack pages are external, unless parts give way."""
-        external = [0] * len(self.groups)
-        reserved = self._bytes([NULL_PAGES] * len(self.page_bytes))
-        kept = [min(self._free(p), int(watermark * n)) for p, n in enumerate(self.num_pages)]
-        reserved += self._bytes(kept)
-        need = None if refused is None else self._per_part(refused)
-        if self._is_elastic:
-            return Slack(
-                internal=(0,) * len(self.groups),
-                external=tuple(external),
-                reserved=reserved,
-                free=self._free_bytes - self._bytes(kept),
-            )
-        free = 0
-        for part, size in enumerate(self.page_bytes):
-            usable = self._free(part) - kept[part]
-            if need is None or need[part] > usable:
-                free += usable * size
-            else:
-                external[self.part_of.index(part)] = usable * size
-        reserved += self.pool_bytes - self._bytes(self.num_pages)
-        return Slack((0,) * len(self.groups), tuple(external), reserved, free)
+        sizes, live = self.state.sizes, self.state.placed.parts[LIVE]
+        free_pages = sizes[PAGES] - NULL_PAGES - live
+        if self.state.pool[HOLDERS] <= 1:
+            free_bytes = self.pool_bytes - ((live + NULL_PAGES) * sizes[PAGE_BYTES]).sum()
+            wider = sizes[WIDEST] - NULL_PAGES - live
+            free_pages = np.minimum(free_bytes // sizes[PAGE_BYTES], wider)
+        return tuple(free_pages[self.state.part_of].tolist())
 
     def check(self) -> None:
         """See Carving."""
-        if self._bytes(self.num_pages) > self.pool_bytes:
+        placed, sizes = self.state.placed, self.state.sizes
+        check_placed(placed)
+        if (sizes[PAGES] * sizes[PAGE_BYTES]).sum() > self.pool_bytes:
             raise InvariantError(f"parts of {self.num_pages} pages exceed {self.pool_bytes} bytes")
-        held = [sum(pages[g] for pages in self._held.values()) for g in range(len(self.groups))]
-        for part, (placed, count) in enumerate(zip(self._parts, self._per_part(held), strict=True)):
-            placed.check()
-            if placed.live != count or placed.end > self.num_pages[part] - NULL_PAGES:
-                raise InvariantError(
-                    f"the part of {self.page_bytes[part]} byte pages has {placed.live} of them in "
-                    f"{placed.end} places, {count} are held and {self.num_pages[part]} are its own"
-                )
+        counts = placed.lists[:, COUNT]
+        held = np.bincount(self.state.part_of, counts.sum(axis=0), sizes.shape[1])
+        ends = placed.parts[END] - placed.parts[BASE]
+        if (held != placed.parts[LIVE]).any() or (ends > sizes[PAGES] - NULL_PAGES).any():
+            raise InvariantError(
+                f"parts of {self.num_pages} pages have {self.held_pages} of them in {ends} places, "
+                f"{held} are held"
+            )
+        if np.count_nonzero(counts.any(axis=1)) != self.state.pool[HOLDERS]:
+            raise InvariantError(f"{self.state.pool[HOLDERS]} requests are said to hold pages")
+
+
+@body_of(batch.could_fit, RebalancedParts)
+@inner
+def _could_fit(state: RebalancedParts, need: IntArray) -> bool:
+    ask(state, need)
+    return could_hold(state, 0)
+
+
+@body_of(batch.fits, RebalancedParts)
+@inner
+def _fits(state: RebalancedParts, need: IntArray, watermark: float) -> bool:
+    # Every part keeps its own watermark.
+    ask(state, need)
+    sizes, fits = state.sizes, True
+    for part in range(sizes.shape[1]):
+        kept = int(watermark * sizes[PAGES, part])
+        fits = fits and sizes[NEED, part] + kept <= free_of(state, part)
+    if fits or watermark > 0.0 or not is_elastic(state):
+        return fits
+    return could_hold(state, 1)
+
+
+@body_of(batch.take, RebalancedParts)
+@inner
+def _take(state: RebalancedParts, holder: int, need: IntArray) -> bool:
+    if not batch.fits(state, need, 0.0):
+        return False
+    give_way(state)
+    before = _held(state, holder)
+    for group in range(len(need)):
+        part = state.part_of[group]
+        rest = fill(state.placed, part, holder, group, need[group])
+        extend(state.placed, part, holder, group, rest, False)
+    if not before and _held(state, holder):
+        state.pool[HOLDERS] += 1
+    return True
+
+
+@body_of(batch.give, RebalancedParts)
+@inner
+def _give(state: RebalancedParts, holder: int, group: int, count: int) -> None:
+    give(state.placed, state.part_of[group], holder, group, count)
+    if count and not _held(state, holder):
+        state.pool[HOLDERS] -= 1
+
+
+@body_of(batch.free, RebalancedParts)
+@inner
+def _free(state: RebalancedParts, holder: int) -> None:
+    if not _held(state, holder):
+        return
+    # What the request held is a sample.
+    pool, typical = state.pool, state.typical
+    begin_sample(typical)
+    for group in range(len(state.part_of)):
+        pages = free(state.placed, state.part_of[group], holder, group)
+        add_to_sample(typical, group, pages)
+    pool[HOLDERS] -= 1
+    pool[SAMPLES] += 1
+    if pool[SAMPLES] % pool[INTERVAL] == 0:
+        want(state)
+
+
+@inner
+def _held(state: RebalancedParts, holder: int) -> int:
+    total = 0
+    for group in range(len(state.part_of)):
+        total += state.placed.lists[holder, COUNT, group]
+    return total
+
+
+@body_of(batch.due_ns, RebalancedParts)
+@inner
+def _due_ns(state: RebalancedParts) -> int:
+    if state.pool[MOVED_LAUNCHES]:
+        return 0
+    if not is_wanted(state):
+        return batch.NEVER_DUE
+    return state.pool[CHANGED_NS] + state.pool[COOLDOWN_NS]
+
+
+@body_of(batch.tick, RebalancedParts)
+@inner
+def _tick(state: RebalancedParts, now_ns: int, moved: IntArray) -> None:
+    pool = state.pool
+    if not pool[IS_STARTED]:
+        pool[IS_STARTED], pool[CHANGED_NS] = 1, now_ns
+    pay(state, moved)
+    if batch.due_ns(state) <= now_ns:
+        pool[CHANGED_NS] = now_ns
+        rebalance(state)
+        pay(state, moved)
+
+
+@body_of(batch.slack, RebalancedParts)
+@inner
+def _slack(state: RebalancedParts, refused: IntArray, watermark: float, out: IntArray) -> None:
+    # Parts that do not lack pages are external, unless parts give way.
+    sizes, groups = state.sizes, len(state.part_of)
+    for entry in range(len(out)):
+        out[entry] = 0
+    elastic, asked = is_elastic(state), refused[0] != batch.NOTHING_REFUSED
+    if asked:
+        ask(state, refused)
+    reserved, left = state.pool[POOL_BYTES] - bytes_of(state, PAGES), 0
+    if elastic:
+        reserved, left = 0, reserved
+    for part in range(sizes.shape[1]):
+        size = sizes[PAGE_BYTES, part]
+        kept = min(free_of(state, part), int(watermark * sizes[PAGES, part]))
+        usable = free_of(state, part) - kept
+        reserved += (NULL_PAGES + kept) * size
+        if elastic or not asked or sizes[NEED, part] > usable:
+            left += usable * size
+        else:
+            out[groups + sizes[FIRST_GROUP, part]] = usable * size
+    out[-2], out[-1] = reserved, left

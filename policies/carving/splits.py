@@ -2,7 +2,7 @@
 
 ``by_page_bytes`` is the static partition of Jenga's artifact (``--static-partition``, SOSP 2025),
 and ``by_tokens`` that of SGLang 0.5.23. Both are pure. What is left of a part that makes no page,
-and of the pool, stays unused. ``divide`` is for parts that change.
+and of the pool, stays unused.
 """
 
 from collections.abc import Callable, Sequence
@@ -82,26 +82,3 @@ def _token_ratios(groups: Sequence[PageGroup]) -> list[Fraction]:
         else (bounded if group.kind in _WINDOWED else Fraction(1))
         for group in groups
     ]
-
-
-def divide(
-    pool_bytes: int, page_bytes: Sequence[int], weights: Sequence[int], floors: Sequence[int]
-) -> tuple[int, ...]:
-    """Pages per part, in proportion to ``weights`` in bytes, ``floors`` pages at least. Pure.
-
-    A part whose share is below its floor gets the floor, and the others share the rest. The floors
-    must fit the pool.
-    """
-    left, sharing = pool_bytes, dict(enumerate(page_bytes))
-    while True:
-        total = sum(weights[part] for part in sharing)
-        sizes = {p: left * weights[p] // total // size for p, size in sharing.items()}
-        low = [part for part in sharing if sizes[part] < floors[part]]
-        if not low:
-            break
-        for part in low:
-            left -= floors[part] * sharing.pop(part)
-        if not sharing:
-            sizes = {}
-            break
-    return tuple(sizes.get(part, floors[part]) for part in range(len(page_bytes)))

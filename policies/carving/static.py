@@ -115,7 +115,7 @@ def _fits(state: StaticParts, need: IntArray, watermark: float) -> bool:
 @body_of(batch.take, StaticParts)
 @inner
 def _take(state: StaticParts, holder: int, need: IntArray) -> bool:
-    if not _fits(state, need, 0.0):
+    if not batch.fits(state, need, 0.0):
         return False
     add(state.held, holder, need)
     for group in range(len(need)):

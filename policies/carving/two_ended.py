@@ -29,201 +29,93 @@ scheduler's, not this allocator's.
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ...configs.errors import ConfigError, InvariantError
-from ...configs.specs import STATE_KINDS, cdiv
-from ..base import NO_MOVES, Carving, Moves, PageGroup, Pages, Slack
-from .placed import Placed
+from ...configs.specs import STATE_KINDS
+from .. import batch
+from ..base import PageGroup
+from ..batch import BYTES, LAUNCHES, IntArray
+from ..compiled import body_of, inner
+from ..compiled_carving import CompiledCarving, widened
+from .placed import check_placed, fill, free, give
+from .places import LIVE, LOWEST, make_placed
+from .two_ended_runs import (
+    CHAIN,
+    MOVED_BYTES,
+    MOVED_LAUNCHES,
+    PAGE_BYTES,
+    PLACE,
+    POOL_BYTES,
+    REST,
+    USABLE,
+    TwoEndedRuns,
+    extend_run,
+    make_way,
+    pack_ends,
+    span_of,
+)
 
-PAGES_PER_LAUNCH = 4096
-"""Pages that one copy kernel moves (``SGLANG_COMPACTION_MAX_PAGES_PER_MOVE``)."""
 
-
-class TwoEnded(Carving):
+class TwoEnded(CompiledCarving):
     """Groups that grow from both ends of one buffer; pages are copied where bytes are short."""
 
     def __init__(self, groups: tuple[PageGroup, ...], pool_bytes: int) -> None:
         super().__init__(groups, pool_bytes)
-        self._sizes = tuple(group.page_bytes for group in groups)
-        self.usable = pool_bytes - sum(self._sizes)
-        """Bytes without the null pages."""
-        if self.usable < max(self._sizes):
+        sizes = [group.page_bytes for group in groups]
+        usable = pool_bytes - sum(sizes)
+        if usable < max(sizes):
             raise ConfigError(
                 f"the pool of {pool_bytes:,} bytes does not hold a page of every group beside the "
-                f"null pages of {sum(self._sizes):,} bytes: nothing can be served. Give it more "
+                f"null pages of {sum(sizes):,} bytes: nothing can be served. Give it more "
                 "memory, more GPUs (--tp) or a smaller --block-size."
             )
-        self._chain = _chain(groups)
-        self._floats = self._chain[1:-1]
-        self._runs = tuple(Placed(floating=i in self._floats) for i in range(len(groups)))
-        self._anchor = [0] * len(groups)
-        """Byte of position 0; of the floating runs only."""
-        self._moves = NO_MOVES
+        chain = _chain(groups)
+        rows = np.zeros((5, len(groups)), dtype=np.int64)
+        rows[PAGE_BYTES], rows[CHAIN] = sizes, chain
+        rows[PLACE, chain] = np.arange(len(groups))
+        placed = make_placed(
+            [usable // size for size in sizes],
+            np.zeros((self.holders, 3, len(groups)), dtype=np.int64),
+            reuse=LOWEST,
+            floating=[group in chain[1:-1] for group in range(len(groups))],
+        )
+        pool = np.array([usable, pool_bytes, 0, 0], dtype=np.int64)
+        self.state = TwoEndedRuns(placed, rows, np.zeros((4, len(groups)), dtype=np.int64), pool)
+
+    def grow(self, holders: int) -> None:
+        """See CompiledCarving."""
+        placed = self.state.placed
+        placed = placed._replace(lists=widened(placed.lists, holders))
+        self.state = self.state._replace(placed=placed)
 
     @property
-    def free_bytes(self) -> int:
-        """Bytes outside pages, null pages included in neither."""
-        runs = zip(self._runs, self._sizes, strict=True)
-        return self.usable - sum(run.live * size for run, size in runs)
-
-    def _bytes(self, pages: Pages) -> int:
-        return sum(count * size for count, size in zip(pages, self._sizes, strict=True))
-
-    def could_fit(self, need: Pages) -> bool:
-        """See Carving."""
-        return self._bytes(need) <= self.usable
-
-    def fits(self, need: Pages, watermark: float = 0.0) -> bool:
-        """See Carving. The watermark is in bytes."""
-        return self._bytes(need) + int(watermark * self.pool_bytes) <= self.free_bytes
-
-    def take(self, slot: int, need: Pages) -> bool:
-        """See Carving. Copies pages if the bytes are there, but not in one place."""
-        if not any(need):
-            return True
-        if self._bytes(need) > self.free_bytes:
-            return False
-        runs = zip(self._runs, need, strict=True)
-        rest = [run.fill(slot, count) if count else 0 for run, count in runs]
-        for group in self._chain:
-            if rest[group] and not self._extend(group, slot, rest[group]):
-                self._pack_ends()
-                if not self._extend(group, slot, rest[group]):
-                    self._make_way(group, rest[group])
-                    if not self._extend(group, slot, rest[group]):
-                        raise InvariantError("pages were promised that are not there")
-        return True
-
-    def give(self, slot: int, group: int, count: int) -> None:
-        """See Carving. Leaves holes."""
-        self._runs[group].give(slot, count)
-
-    def free(self, slot: int) -> None:
-        """See Carving."""
-        for run in self._runs:
-            run.free(slot)
-
-    def tick(self, now_ns: int) -> Moves:
-        """See Carving. Pages are copied in ``take`` alone."""
-        del now_ns
-        moves, self._moves = self._moves, NO_MOVES
-        return moves
-
-    def due_ns(self) -> int | None:
-        """See Carving."""
-        return 0 if self._moves.launches else None
-
-    # --- where runs lie: bytes from the low end of the buffer ---
-
-    def _span(self, group: int) -> tuple[int, int]:
-        """Low and high byte of a group's run."""
-        run, size = self._runs[group], self._sizes[group]
-        if len(self._chain) > 1 and group == self._chain[-1]:
-            return self.usable - run.end * size, self.usable
-        start = self._anchor[group]
-        return start + run.first * size, start + run.end * size
-
-    def _bounds(self, group: int) -> tuple[int, int]:
-        """Low and high byte up to which a run could extend: the neighbours that have pages."""
-        place = self._chain.index(group)
-        below = [self._span(g)[1] for g in self._chain[:place] if self._runs[g].live]
-        above = [self._span(g)[0] for g in self._chain[place + 1 :] if self._runs[g].live]
-        return (below[-1] if below else 0), (above[0] if above else self.usable)
-
-    def _extend(self, group: int, slot: int, count: int) -> bool:
-        """Extend a run by ``count`` pages of ``slot`` if there is room at its edge."""
-        run, size = self._runs[group], self._sizes[group]
-        low, high = self._bounds(group)
-        if group not in self._floats:
-            if (run.end + count) * size > high - low:
-                return False
-            run.extend(slot, count)
-            return True
-        if not run.live:
-            if count * size > high - low:
-                return False
-            self._anchor[group] = low + (high - low - count * size) // 2
-            run.extend(slot, count)
-            return True
-        start, end = self._span(group)
-        downwards = start - low > high - end
-        if count * size > max(start - low, high - end):
-            return False
-        run.extend(slot, count, downwards=downwards)
-        return True
-
-    # --- copies ---
-
-    def _pack_ends(self) -> None:
-        """Close the holes of the runs at the ends; those that are short have none any more."""
-        for group in {self._chain[0]: None, self._chain[-1]: None}:
-            run = self._runs[group]
-            if run.holes:
-                self._copied(group, run.squeeze(0, run.live))
-
-    def _make_way(self, group: int, count: int) -> None:
-        """Place the floating runs anew, so that ``group`` has room for ``count`` more pages."""
-        more = {group: count * self._sizes[group]}
-        first, last = self._chain[0], self._chain[-1]
-        low = self._span(first)[1] + more.get(first, 0)
-        high = self._span(last)[0] - more.get(last, 0)
-        floats = [g for g in self._floats if self._runs[g].live or g in more]
-        spans: list[_Span] = []
-        for member in floats:
-            run, size = self._runs[member], self._sizes[member]
-            start = self._span(member)[0] if run.live else low
-            spans.append((start, run.live * size + more.get(member, 0), size))
-        for member, start in zip(floats, float_starts(spans, low, high), strict=True):
-            self._move_run(member, start)
-
-    def _move_run(self, group: int, start: int) -> None:
-        """Let a floating run begin at byte ``start``, without holes."""
-        run, size = self._runs[group], self._sizes[group]
-        if not run.live:
-            self._anchor[group] = start
-            return
-        positions, off_grid = divmod(start - self._anchor[group], size)
-        if off_grid:
-            self._anchor[group] = start
-            self._copied(group, run.restart())
-        else:
-            self._copied(group, run.squeeze(positions, run.live))
-
-    def _copied(self, group: int, pages: int) -> None:
-        launches = cdiv(pages, PAGES_PER_LAUNCH)
-        self._moves = self._moves.plus(Moves(pages * self._sizes[group], launches))
-
-    # --- books ---
+    def runs(self) -> list[tuple[int, int, int, int]]:
+        """From the low end to the high one: group, low and high byte of its run, pages held."""
+        live = self.state.placed.parts[LIVE].tolist()
+        chain = self.state.groups[CHAIN].tolist()
+        spans = [tuple(map(int, span_of(self.state, group))) for group in range(len(chain))]
+        return [(group, spans[group][0], spans[group][1], live[group]) for group in chain]
 
     def free_pages(self) -> tuple[int, ...]:
         """See Carving."""
-        return tuple(self.free_bytes // size for size in self._sizes)
-
-    def slack(self, refused: Pages | None, watermark: float = 0.0) -> Slack:
-        """See Carving. Holes are free: copies make them available to anybody."""
-        del refused
-        none = (0,) * len(self.groups)
-        kept = min(self.free_bytes, int(watermark * self.pool_bytes))
-        reserved = self.pool_bytes - self.usable + kept
-        return Slack(none, none, reserved=reserved, free=self.free_bytes - kept)
+        sizes = self.state.groups[PAGE_BYTES]
+        left = self.state.pool[USABLE] - (self.state.placed.parts[LIVE] * sizes).sum()
+        return tuple((left // sizes).tolist())
 
     def check(self) -> None:
         """See Carving."""
+        check_placed(self.state.placed)
         bottom = 0
-        for group in self._chain:
-            self._runs[group].check()
-            if not self._runs[group].live:
+        for group, low, high, live in self.runs:
+            if not live:
                 continue
-            low, high = self._span(group)
-            if low < bottom or high > self.usable:
+            if low < bottom or high > self.state.pool[USABLE]:
                 raise InvariantError(
                     f"group {self.groups[group].name} lies at bytes {low} to {high} of "
-                    f"{self.usable}, its neighbour ends at {bottom}"
+                    f"{self.state.pool[USABLE]}, its neighbour ends at {bottom}"
                 )
             bottom = high
-
-
-_Span = tuple[int, int, int]
-"""First byte, bytes, and bytes of a page of a run."""
 
 
 def _chain(groups: Sequence[PageGroup]) -> list[int]:
@@ -241,25 +133,86 @@ def _chain(groups: Sequence[PageGroup]) -> list[int]:
     return sorted(range(len(groups)), key=rank)
 
 
-def float_starts(spans: Sequence[_Span], low: int, high: int) -> list[int]:
-    """Where floating runs begin so that all lie between ``low`` and ``high``, in order. Pure.
+@inner
+def _bytes(state: TwoEndedRuns, need: IntArray) -> int:
+    total = 0
+    for group in range(len(need)):
+        total += need[group] * state.groups[PAGE_BYTES, group]
+    return total
 
-    Each stays where it is or gives way by whole pages, so that most of its own can stay; if there
-    is no such place for all, they are put side by side from ``low``, which always fits.
-    """
-    starts: list[int] = []
-    bound = low
-    for start, length, page in spans:
-        start += max(0, cdiv(bound - start, page)) * page
-        starts.append(start)
-        bound = start + length
-    bound = high
-    for index in reversed(range(len(spans))):
-        _, length, page = spans[index]
-        starts[index] -= max(0, cdiv(starts[index] + length - bound, page)) * page
-        bound = starts[index]
-    if starts and starts[0] < low:
-        bound = low
-        for index, (_, length, _) in enumerate(spans):
-            starts[index], bound = bound, bound + length
-    return starts
+
+@inner
+def _free_bytes(state: TwoEndedRuns) -> int:
+    return state.pool[USABLE] - _bytes(state, state.placed.parts[LIVE])
+
+
+@body_of(batch.could_fit, TwoEndedRuns)
+@inner
+def _could_fit(state: TwoEndedRuns, need: IntArray) -> bool:
+    return _bytes(state, need) <= state.pool[USABLE]
+
+
+@body_of(batch.fits, TwoEndedRuns)
+@inner
+def _fits(state: TwoEndedRuns, need: IntArray, watermark: float) -> bool:
+    # The watermark is in bytes.
+    return _bytes(state, need) + int(watermark * state.pool[POOL_BYTES]) <= _free_bytes(state)
+
+
+@body_of(batch.take, TwoEndedRuns)
+@inner
+def _take(state: TwoEndedRuns, holder: int, need: IntArray) -> bool:
+    if _bytes(state, need) > _free_bytes(state):
+        return False
+    # Copies pages if the bytes are there, but not in one place.
+    rest = state.groups[REST]
+    for group in range(len(need)):
+        rest[group] = fill(state.placed, group, holder, group, need[group])
+    for place in range(len(need)):
+        group = state.groups[CHAIN, place]
+        if rest[group] and not extend_run(state, group, holder, rest[group]):
+            pack_ends(state)
+            if not extend_run(state, group, holder, rest[group]):
+                make_way(state, group, rest[group])
+                if not extend_run(state, group, holder, rest[group]):
+                    raise InvariantError("pages were promised that are not there")
+    return True
+
+
+@body_of(batch.give, TwoEndedRuns)
+@inner
+def _give(state: TwoEndedRuns, holder: int, group: int, count: int) -> None:
+    give(state.placed, group, holder, group, count)
+
+
+@body_of(batch.free, TwoEndedRuns)
+@inner
+def _free(state: TwoEndedRuns, holder: int) -> None:
+    for group in range(state.groups.shape[1]):
+        free(state.placed, group, holder, group)
+
+
+@body_of(batch.tick, TwoEndedRuns)
+@inner
+def _tick(state: TwoEndedRuns, now_ns: int, moved: IntArray) -> None:
+    # Pages are copied in ``take`` alone.
+    moved[BYTES] += state.pool[MOVED_BYTES]
+    moved[LAUNCHES] += state.pool[MOVED_LAUNCHES]
+    state.pool[MOVED_BYTES] = state.pool[MOVED_LAUNCHES] = 0
+
+
+@body_of(batch.due_ns, TwoEndedRuns)
+@inner
+def _due_ns(state: TwoEndedRuns) -> int:
+    return 0 if state.pool[MOVED_LAUNCHES] else batch.NEVER_DUE
+
+
+@body_of(batch.slack, TwoEndedRuns)
+@inner
+def _slack(state: TwoEndedRuns, refused: IntArray, watermark: float, out: IntArray) -> None:
+    # Holes are free: copies make them available to anybody.
+    pool, left = state.pool, _free_bytes(state)
+    kept = min(left, int(watermark * pool[POOL_BYTES]))
+    for entry in range(len(out)):
+        out[entry] = 0
+    out[-2], out[-1] = pool[POOL_BYTES] - pool[USABLE] + kept, left - kept

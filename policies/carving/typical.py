@@ -1,39 +1,52 @@
 """How many pages of each group a typical request holds; TensorRT-LLM's idea of it.
 
-See ``rebalance.py`` for the source, and for what is different there.
+Root mean squares of pages per group, in which late samples weigh more. Additions, divisions and
+roots alone: the same on every machine. See ``rebalance.py`` for the source, and for what is
+different there.
 """
 
-from collections.abc import Sequence
 from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
 
 from ...configs.specs import STATE_KINDS
 from ..base import PageGroup
+from ..compiled import inner
 from ..demand import demand, expired
 
+FloatArray = npt.NDArray[np.float64]
 FIRST_TOKENS = 2049
 """Length of the request that the first division is made for; all but the last are computed."""
+DECAY, WEIGHT, SQUARES = range(3)
+"""Entries of ``typical``: weight of a sample next to the one after it; that of all samples; from
+SQUARES on the mean square of the pages of each group."""
 
 
-class TypicalRequest:
-    """Root mean squares of pages per group, in which late samples weigh more."""
+def make_typical(num_groups: int, decay: float) -> FloatArray:
+    """Before the first sample."""
+    typical = np.zeros(SQUARES + num_groups)
+    typical[DECAY] = decay
+    return typical
 
-    def __init__(self, num_groups: int, decay: float) -> None:
-        """``decay``: weight of a sample next to the one after it."""
-        self.samples = 0
-        self._decay = decay
-        self._squares = [0.0] * num_groups
-        self._weight = 0.0
 
-    def sample(self, pages: Sequence[int]) -> None:
-        """Note what a request held when it left."""
-        self.samples += 1
-        self._weight = 1.0 + self._decay * self._weight
-        for group, count in enumerate(pages):
-            self._squares[group] += (count * count - self._squares[group]) / self._weight
+@inner
+def begin_sample(typical: FloatArray) -> None:
+    """A request left. What it held of each group must be told next."""
+    typical[WEIGHT] = 1.0 + typical[DECAY] * typical[WEIGHT]
 
-    def pages(self) -> list[float]:
-        """Pages per group. Additions, divisions and roots alone: the same on every machine."""
-        return [sqrt(square) for square in self._squares]
+
+@inner
+def add_to_sample(typical: FloatArray, group: int, pages: int) -> None:
+    """It held ``pages`` of ``group``."""
+    square = typical[SQUARES + group]
+    typical[SQUARES + group] = square + (pages * pages - square) / typical[WEIGHT]
+
+
+@inner
+def typical_pages(typical: FloatArray, group: int) -> float:
+    """Pages of ``group`` that a typical request holds."""
+    return sqrt(typical[SQUARES + group])
 
 
 def first_pages(group: PageGroup) -> int:

@@ -1,6 +1,6 @@
-"""Pages that several requests hold, in tables with vLLM's prefix cache: for the meter."""
+"""Windowed pages that several requests hold, in tables with vLLM's prefix cache: for the meter."""
 
-from ...policies.caching.layout import BLOCK, GROUPS, HELD
+from ...policies.caching.layout import BLOCK, HELD
 from ...policies.caching.sharing import (
     LIVE,
     VIEW_GROUP,
@@ -13,15 +13,8 @@ from ...policies.caching.sharing import (
 from ...policies.compiled import body_of, inner
 from ..requests import CHUNK, COMPUTED, IN_FLIGHT, SEAT
 from . import contract
-from .cached_state import CachedTables, IntArray
-
-
-@body_of(contract.held_pages, CachedTables)
-@inner
-def held_pages(tables: CachedTables, out: IntArray) -> None:
-    """Pages per group that some request holds, each counted once."""
-    for group in range(len(out)):
-        out[group] = tables.pool.counters[HELD + group]
+from .cached_state import CachedTables
+from .state import IntArray
 
 
 @body_of(contract.window_excess, CachedTables)
@@ -34,38 +27,40 @@ def window_excess(
     views: IntArray,
     out: IntArray,
 ) -> None:
-    """Whoever holds a page besides another reads it whole, unless its window begins there."""
+    """Whoever holds a page beside others reads it whole, unless its window begins there."""
     pool = tables.pool
+    extras = HELD + 2 * pool.rules.shape[1]
     for view in range(views.shape[1]):
-        group = views[VIEW_GROUP, view]
-        extra = pool.counters[HELD + 2 * pool.counters[GROUPS] + group]
-        sums = out[:, view]
+        group, sums = views[VIEW_GROUP, view], out[:, view]
+        whole = pool.counters[extras + group] * pool.rules[BLOCK, group]
         sums[:] = 0
-        if extra:
-            sums[LIVE] = extra * pool.rules[BLOCK, group]
-            walk_windows(tables, table, running[:count], views[:, view], False, sums)
-            walk_windows(tables, table, running[:count], views[:, view], True, sums)
+        sums[LIVE] = whole
+        if whole:
+            _walk(tables, table, running, count, views[:, view], sums, False)
+        if sums[LIVE] != whole:
+            _walk(tables, table, running, count, views[:, view], sums, True)
 
 
 @inner
-def walk_windows(
+def _walk(
     tables: CachedTables,
     table: IntArray,
     running: IntArray,
+    count: int,
     view: IntArray,
-    joins: bool,
     sums: IntArray,
+    joins: bool,
 ) -> None:
-    """``cut_pages``, or ``join_pages``, of all whose window does not start at the beginning."""
-    for slot in running:
-        seat, chunk = table[SEAT, slot], table[CHUNK, slot]
-        processed = table[COMPUTED, slot] - max(chunk, table[IN_FLIGHT, slot])
-        start = window_start(view[VIEW_KIND], view[VIEW_WINDOW], processed)
-        if start == 0:
-            continue
-        pages, marks = tables.tables[seat], tables.marks[seat]
-        group = view[VIEW_GROUP]
-        if joins:
-            join_pages(tables.pool, pages, marks, group, start, tables.partial, sums)
-        else:
-            cut_pages(tables.pool, pages, marks, group, start, tables.partial, sums)
+    """``cut_pages``, or ``join_pages``, for all whose window has left the start."""
+    group, kind, window = view[VIEW_GROUP], view[VIEW_KIND], view[VIEW_WINDOW]
+    for place in range(count):
+        slot = running[place]
+        reading = max(table[CHUNK, slot], table[IN_FLIGHT, slot])
+        start = window_start(kind, window, table[COMPUTED, slot] - reading)
+        if start:
+            seat = table[SEAT, slot]
+            pages, marks = tables.tables[seat], tables.marks[seat]
+            if joins:
+                join_pages(tables.pool, pages, marks, group, start, sums)
+            else:
+                cut_pages(tables.pool, pages, marks, group, start, sums)

@@ -134,12 +134,16 @@ def measure(
     table: IntArray,
     running: IntArray,
     count: int,
+    alike: bool,
     slack: IntArray,
     parts: IntArray,
 ) -> None:
     """Fill ``parts``, of shape (PARTS, labels), with bytes after a step was scheduled.
 
     ``running``: slots, of which the first ``count`` run. ``slack``: what ``tables_slack`` said.
+    ``alike`` saves time where the step differs from the last one that was measured in lengths only:
+    the same requests run, each decoded one token in both, with as many in flight, and no table
+    changed.
     """
     ...
 

@@ -56,11 +56,11 @@ def add_gap(gaps: GapArrays, gap_ns: int, count: int) -> None:
     """See ``Gaps.add``. Gaps and counts are below 2^62."""
     counters = gaps.counters
     counters[NUM] += count
+    if counters[SHIFT]:
+        _add_to_sums(gaps.sums, gap_ns, count)
     _put(gaps, gap_ns >> counters[SHIFT], count)
     while counters[DISTINCT] == gaps.values.shape[1]:
         _double_unit(gaps)
-    if counters[SHIFT]:
-        _add_to_sums(gaps.sums, gap_ns, count)
 
 
 @inner

@@ -81,7 +81,7 @@ def leap(
             break
         if changed or not steps:
             contract.tables_slack(tables, engine.needs[REFUSED], engine.watermark, clockwork.slack)
-        duration = _run_step(engine, table, tables, clockwork)
+        duration = _run_step(engine, table, tables, clockwork, steps > 0 and changed == SAME)
         if not flying:
             settling = duration
         if steps:
@@ -159,8 +159,13 @@ def _change_pages(engine: EngineArrays, table: IntArray, tables: Any) -> int:
 
 
 @inner
-def _run_step(engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork) -> int:
-    """Compute one token of everybody; how long that takes."""
+def _run_step(
+    engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork, alike: bool
+) -> int:
+    """Compute one token of everybody; how long that takes.
+
+    ``alike``: the step differs from the one before in lengths only.
+    """
     scalars, running = engine.scalars, engine.lists[RUNNING_LIST]
     count, reads = scalars[NUM_RUNNING], clockwork.reads
     reads[:] = 0
@@ -174,7 +179,7 @@ def _run_step(engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clo
     )
     start = max(scalars[NOW], scalars[GPU_FREE])
     scalars[GPU_FREE] = start + duration
-    measure_now(engine, table, tables, clockwork)
+    measure_now(engine, table, tables, clockwork, alike)
     record_step(
         clockwork.recorder,
         start,

@@ -71,7 +71,7 @@ def _clockwork(replica: "Replica", tables: object, engine: EngineArrays) -> Cloc
     whole = isinstance(replica.scheduler, SchedulerV0)
     return Clockwork(
         scheduler=WholePrompts() if whole else ChunkedPrompts(),
-        meter=meter_state(replica.meter, tables, engine.seats),
+        meter=meter_state(replica.meter, engine.seats),
         latency=latency_state(replica.latency, engine.seats),
         recorder=make_recorder(replica.recorder, engine.seats),
         arrivals=arrival_state(replica.arrivals),

@@ -126,7 +126,7 @@ def _run_batch(
     counts[DURATION, which] = copy_ns + work_ns
     scalars[GPU_FREE] = start + copy_ns + work_ns
     contract.tables_slack(tables, engine.needs[REFUSED], engine.watermark, clockwork.slack)
-    measure_now(engine, table, tables, clockwork)
+    measure_now(engine, table, tables, clockwork, False)
     record_step(
         clockwork.recorder,
         start,
@@ -146,14 +146,17 @@ def _run_batch(
 
 
 @inner
-def measure_now(engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork) -> None:
-    """Fill ``parts`` from the tables and from ``slack``."""
+def measure_now(
+    engine: EngineArrays, table: IntArray, tables: Any, clockwork: Clockwork, alike: bool
+) -> None:
+    """Fill ``parts`` from the tables and from ``slack``; for ``alike`` see ``contract.measure``."""
     contract.measure(
         clockwork.meter,
         tables,
         table,
         engine.lists[RUNNING_LIST],
         engine.scalars[NUM_RUNNING],
+        alike,
         clockwork.slack,
         clockwork.parts,
     )
@@ -269,7 +272,7 @@ def idle(
     """Record a time in which nothing runs."""
     engine.needs[ASKED, 0] = NOTHING_REFUSED
     contract.tables_slack(tables, engine.needs[ASKED], engine.watermark, clockwork.slack)
-    measure_now(engine, table, tables, clockwork)
+    measure_now(engine, table, tables, clockwork, False)
     record_idle(
         clockwork.recorder,
         engine.scalars[NOW],

@@ -209,7 +209,7 @@ def test_a_policy_rebuilt_by_choices_gives_the_figures_of_the_preset(
     assert without(rebuilt, "policy") == without(preset, "policy")
 
 
-def test_step_by_step_prints_what_leaps_print(jenga: Jenga, chat: Path) -> None:
+def test_step_by_step_prints_what_a_compiled_run_prints(jenga: Jenga, chat: Path) -> None:
     assert jenga("run", chat, "--no-fast").stdout == jenga("run", chat, "--fast").stdout
 
 
@@ -265,7 +265,7 @@ def test_only_the_first_run_of_its_kind_says_that_it_compiles(
         done = jenga("run", chat, "--policy", "static", *arguments)
         return [line for line in done.stderr.splitlines() if "compiling" in line]
 
-    assert notes() == ["note: compiling the engine for this kind of run, once: about 10 s"]
+    assert notes() == ["note: compiling the engine for this kind of run, once: about 15 s"]
     assert notes() == []
     assert notes("--scheduling-policy", "priority", "--quiet") == []
 

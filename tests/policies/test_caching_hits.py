@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jenga_sim.policies.caching import hits, layout
+from jenga_sim.policies.caching import layout
 from jenga_sim.policies.caching.layout import Arrays
 from tests.policies.cache_pools import (
     ALIGNED,
@@ -19,7 +19,9 @@ from tests.policies.cache_pools import (
     cache_block,
     cache_prefix,
     find,
+    hits_alone,
     keys_of,
+    longest_hit,
     lookup_order,
     make_pool,
 )
@@ -47,15 +49,16 @@ def hit_and_junction(arrays: Arrays, limit: int = TOKENS) -> tuple[int, int]:
     rules = arrays.rules
     found = np.full((rules.shape[1], TOKENS + 1), -7, dtype=np.int64)
     lengths = np.zeros(rules.shape[1], dtype=np.int64)
-    tokens, longest = hits.longest_hit(arrays, KEYS, limit, found, lengths)
+    tokens, longest = longest_hit(arrays, KEYS, limit, found, lengths)
     for group, length in enumerate(lengths.tolist()):
-        block = int(rules[layout.BLOCK, group])
+        kind, block, window = rules[: layout.WINDOW + 1, group].tolist()
         assert length == -(-tokens // block)
-        for number in range(length):
+        read = first_read(Group(kind, block, window), tokens) if tokens else 0
+        for number in range(read, length):
             page = int(found[group, number])
             end = min((number + 1) * block, len(KEYS))
             assert page in (layout.NULL, find(arrays, int(KEYS[end - 1]), group))
-    return int(tokens), int(longest)
+    return tokens, longest
 
 
 # --- closed forms
@@ -128,10 +131,10 @@ def test_what_one_kind_had_beyond_the_hit_is_the_junction() -> None:
     assert hit_and_junction(cached(groups, [range(5), []])) == (0, 80)
     assert hit_and_junction(cached(groups, [range(5), [1, 2]])) == (48, 80)
     assert hit_and_junction(cached(groups, [range(5), [3, 4]])) == (80, 80)
-    alone = hits.hits_alone(
+    alone = hits_alone(
         cached(groups, [range(2), [3, 4]]), KEYS, TOKENS, np.zeros((2, TOKENS), dtype=np.int64)
     )
-    assert alone.tolist() == [32, 80], "the window alone would have had more"
+    assert alone == [32, 80], "the window alone would have had more"
 
 
 def test_a_hit_may_end_inside_a_block_of_states() -> None:
@@ -144,7 +147,7 @@ def test_a_hit_may_end_inside_a_block_of_states() -> None:
         cache_block(arrays, keys, 0, number)
     page = cache_prefix(arrays, keys, 1, 64)
     for limit, expected in ((95, 64), (64, 64), (63, 0)):
-        assert hits.longest_hit(arrays, keys, limit, found, lengths)[0] == expected
+        assert longest_hit(arrays, keys, limit, found, lengths)[0] == expected
         assert lengths.tolist() == [expected // 16, math.ceil(expected / 48)]
         assert not expected or found[1, 1] == page
 
@@ -171,17 +174,19 @@ def pools(draw: st.DrawFn, groups: st.SearchStrategy[Group]) -> tuple[list[Group
     return chosen, blocks
 
 
+def first_read(group: Group, tokens: int) -> int:
+    """First block that a request reads which goes on after ``tokens``."""
+    if group.kind == ALIGNED:
+        return (tokens - 1) // group.block
+    if group.kind == SLIDING:
+        return max(0, tokens - (group.window - 1)) // group.block
+    return tokens // group.window * group.window // group.block if group.kind == CHUNKED else 0
+
+
 def is_valid(group: Group, blocks: set[int], tokens: int) -> bool:
     """Whether a request can go on after ``tokens`` with these blocks of ``group``."""
     end = tokens // group.block
-    if group.kind == ALIGNED:
-        return tokens == 0 or end - 1 in blocks
-    first = 0
-    if group.kind == SLIDING:
-        first = max(0, tokens - (group.window - 1)) // group.block
-    elif group.kind == CHUNKED:
-        first = tokens // group.window * group.window // group.block
-    return blocks.issuperset(range(first, end))
+    return tokens == 0 or blocks.issuperset(range(first_read(group, tokens), end))
 
 
 def longest_valid(groups: list[Group], blocks: list[list[int]], limit: int) -> int:
@@ -206,7 +211,7 @@ def test_the_hit_is_the_longest_prefix_that_is_valid_for_all(
     assert tokens == longest_valid(*pool, limit)
     assert tokens <= longest <= limit
     found = np.zeros((len(pool[0]), TOKENS + 1), dtype=np.int64)
-    alone = hits.hits_alone(arrays, KEYS, limit, found).tolist()
+    alone = hits_alone(arrays, KEYS, limit, found)
     assert tokens <= min(alone)
     assert len(alone) == len(lookup_order(pool[0]))
 

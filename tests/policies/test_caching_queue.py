@@ -14,6 +14,7 @@ from jenga_sim.policies.caching.layout import Arrays, IntArray
 from tests.policies.cache_pools import (
     FULL,
     Group,
+    called,
     find,
     free_order,
     insert,
@@ -25,6 +26,8 @@ from tests.policies.cache_pools import (
 from tests.sim.strategies import examples
 
 GROUPS = 2
+FORGET, IS_FRESH = called(queue.forget), called(queue.is_fresh)
+KEEP_FOR_COPY, END_STEP = called(queue.keep_for_copy), called(queue.end_step)
 KEYS = st.integers(0, 5)
 Tables = dict[int, tuple[IntArray, IntArray]]
 Damage = Callable[[Arrays, Tables], None]
@@ -43,7 +46,7 @@ def held_by(pages: list[tuple[int, int]]) -> Tables:
 
 
 def is_fresh(arrays: Arrays, key: int, group: int) -> bool:
-    return bool(queue.is_fresh(arrays.entries, arrays.buckets, key, group, arrays.counters))
+    return bool(IS_FRESH(arrays.entries, arrays.buckets, key, group, arrays.counters))
 
 
 class PoolBesideLists(RuleBasedStateMachine):
@@ -130,7 +133,7 @@ class PoolBesideLists(RuleBasedStateMachine):
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
         page = data.draw(st.sampled_from(sorted(self.refs)))
-        queue.forget(
+        FORGET(
             self.arrays.pages, self.arrays.entries, self.arrays.buckets, self.arrays.counters, page
         )
         self.drop_keys(page)
@@ -143,8 +146,8 @@ class PoolBesideLists(RuleBasedStateMachine):
         target = self.take(self.owner[source])
         touch(self.arrays, target)
         self.refs[target] += 1
-        queue.keep_for_copy(self.arrays.counters, self.arrays.pending, source, target)
-        queue.end_step(self.arrays.pages, self.arrays.counters, self.arrays.pending)
+        KEEP_FOR_COPY(self.arrays.counters, self.arrays.pending, source, target)
+        END_STEP(self.arrays.pages, self.arrays.counters, self.arrays.pending)
         self.give_up([source, target])
 
     @rule()
@@ -217,12 +220,12 @@ def holds_twice(arrays: Arrays, tables: Tables) -> None:
 
 def holds_anothers(arrays: Arrays, tables: Tables) -> None:
     del tables
-    arrays.pages[layout.OWNER, 1] = 1
+    arrays.pages[1, layout.OWNER] = 1
 
 
 def one_reference_more(arrays: Arrays, tables: Tables) -> None:
     del tables
-    arrays.pages[layout.REFS, 2] += 1
+    arrays.pages[2, layout.REFS] += 1
 
 
 def a_copy_is_not_released(arrays: Arrays, tables: Tables) -> None:
@@ -233,7 +236,7 @@ def a_copy_is_not_released(arrays: Arrays, tables: Tables) -> None:
 def queue_is_cut(arrays: Arrays, tables: Tables) -> None:
     """The way back from page 5 is not the way that led there: 4 is the last to be counted."""
     del tables
-    arrays.pages[layout.PREV, 5] = 3
+    arrays.pages[5, layout.PREV] = 3
 
 
 def one_free_page_more(arrays: Arrays, tables: Tables) -> None:
@@ -244,22 +247,24 @@ def one_free_page_more(arrays: Arrays, tables: Tables) -> None:
 def page_is_lost(arrays: Arrays, tables: Tables) -> None:
     """Page 5 leaves the queue and nobody holds it."""
     del tables
-    arrays.pages[layout.NEXT, 4], arrays.pages[layout.PREV, 6] = 6, 4
+    arrays.pages[4, layout.NEXT], arrays.pages[6, layout.PREV] = 6, 4
     arrays.counters[layout.FREE] -= 1
 
 
-def null_page_is_free(arrays: Arrays, tables: Tables) -> None:
+def queue_is_a_loop(arrays: Arrays, tables: Tables) -> None:
+    """Pages 4 to 6 lead to each other, both ways."""
     del tables
-    end = arrays.pages.shape[1] - 1
-    last = int(arrays.pages[layout.PREV, end])
-    arrays.pages[layout.NEXT, last], arrays.pages[layout.PREV, layout.NULL] = layout.NULL, last
-    arrays.pages[layout.NEXT, layout.NULL], arrays.pages[layout.PREV, end] = end, layout.NULL
-    arrays.counters[layout.FREE] += 1
+    arrays.pages[6, layout.NEXT], arrays.pages[4, layout.PREV] = 4, 6
+
+
+def sharing_is_miscounted(arrays: Arrays, tables: Tables) -> None:
+    del tables
+    arrays.counters[layout.HELD + 2 * GROUPS] += 1
 
 
 def entry_leads_nowhere(arrays: Arrays, tables: Tables) -> None:
     del tables
-    arrays.pages[layout.ENTRY, 2] = layout.NONE
+    arrays.pages[2, layout.ENTRY] = 0
 
 
 def held_is_miscounted(arrays: Arrays, tables: Tables) -> None:
@@ -274,7 +279,7 @@ def cached_is_miscounted(arrays: Arrays, tables: Tables) -> None:
 
 def index_names_another(arrays: Arrays, tables: Tables) -> None:
     del tables
-    arrays.entries[layout.PAGE, arrays.pages[layout.ENTRY, 3]] = 4
+    arrays.entries[arrays.pages[3, layout.ENTRY], layout.PAGE] = 4
 
 
 def keys_are_miscounted(arrays: Arrays, tables: Tables) -> None:
@@ -292,7 +297,8 @@ def keys_are_miscounted(arrays: Arrays, tables: Tables) -> None:
         (queue_is_cut, "1 free pages, counted 4"),
         (one_free_page_more, "4 free pages, counted 5"),
         (page_is_lost, "a page is neither free nor held, or both"),
-        (null_page_is_free, "a page is in the free queue twice, or the null page is"),
+        (queue_is_a_loop, "a page is in the free queue twice"),
+        (sharing_is_miscounted, "the counts of requests that share pages are wrong"),
         (held_is_miscounted, "the counts of held pages are wrong"),
         (cached_is_miscounted, "the counts of cached pages that nobody holds are wrong"),
         (index_names_another, "the index says that a page is another"),

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from jenga_sim.configs.errors import ConfigError, InvariantError
 from jenga_sim.policies.base import Carving, PageGroup, Slack
 from jenga_sim.policies.carving.buddy import Buddy
-from jenga_sim.policies.carving.buddy_space import BuddySpace
+from jenga_sim.policies.carving.buddy_space import (
+    check_space,
+    give_block,
+    make_space,
+    take_block,
+)
 from jenga_sim.policies.carving.ideal import Ideal
 from jenga_sim.policies.carving.lcm import LCMCarving
 from jenga_sim.policies.carving.lcm_frugal import FrugalLCMCarving
@@ -188,27 +194,38 @@ def test_buddy_refuses_pages_that_are_no_powers_of_two(sizes: tuple[int, ...]) -
 
 
 def test_a_buddy_space_takes_the_lowest_of_the_smallest_blocks_that_hold_it() -> None:
-    space = BuddySpace(21)  # 16 + 4 + 1
-    assert [space.take(0), space.take(0), space.take(1), space.take(2)] == [20, 16, 18, 0]
-    space.give(0, 16)
-    assert space.take(0) == 16, "17 is free as well"
-    with pytest.raises(InvariantError, match="no free block of order 4"):
-        space.take(4)
+    space = make_space(21)  # 16 + 4 + 1
+    assert [take_block(space, order) for order in (0, 0, 1, 2)] == [20, 16, 18, 0]
+    give_block(space, 0, 16)
+    assert take_block(space, 0) == 16, "17 is free as well"
+    with pytest.raises(InvariantError, match="no free block"):
+        take_block(space, 4)
 
 
 def test_a_buddy_space_finds_what_does_not_tile() -> None:
-    space = BuddySpace(8)
-    offset = space.take(1)
-    space.check([(offset, 1)])
+    space = make_space(8)
+    offset = take_block(space, 1)
+    check_space(space, 8, [(offset, 1)])
     with pytest.raises(InvariantError, match="expected one at 0"):
-        space.check([])
+        check_space(space, 8, [])
     with pytest.raises(InvariantError, match="expected one at 2"):
-        space.check([(offset, 1), (offset, 1)])
+        check_space(space, 8, [(offset, 1), (offset, 1)])
 
 
-def test_the_heaps_of_a_buddy_space_do_not_grow_for_ever() -> None:
-    space = BuddySpace(64)
-    for _ in range(1000):
-        space.give(0, space.take(0))
-    assert sum(map(len, space._lowest)) < 200
-    space.check([])
+def test_a_buddy_space_finds_counts_and_halves_that_are_wrong() -> None:
+    space = make_space(8)
+    offset = take_block(space, 1)
+    space.counts[0] += 1
+    with pytest.raises(InvariantError, match="the counts say"):
+        check_space(space, 8, [(offset, 1)])
+    space.counts[0] -= 1
+    space.tree[1] |= 1
+    with pytest.raises(InvariantError, match="does not know its halves"):
+        check_space(space, 8, [(offset, 1)])
+
+
+def test_a_large_empty_space_is_not_touched() -> None:
+    space = make_space(3 << 20)
+    offsets = [take_block(space, 0) for _ in range(4)]
+    assert offsets == [2 << 20, (2 << 20) + 1, (2 << 20) + 2, (2 << 20) + 3]
+    assert np.count_nonzero(space.tree) < 100

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,12 +11,29 @@ from hypothesis import strategies as st
 from jenga_sim.configs.errors import ConfigError, InvariantError
 from jenga_sim.configs.specs import Kind
 from jenga_sim.policies.base import NO_MOVES, Moves, PageGroup
-from jenga_sim.policies.carving.placed import Placed
+from jenga_sim.policies.batch import IntArray
+from jenga_sim.policies.carving.division import WEIGHT, divide
+from jenga_sim.policies.carving.placed import check_placed, extend, fill, free, num_holes, squeeze
+from jenga_sim.policies.carving.places import (
+    BASE,
+    END,
+    LIVE,
+    LOWEST,
+    OLDEST,
+    OLDEST_HOLE,
+    OWNER,
+    TAIL,
+    Placed,
+    make_placed,
+)
 from jenga_sim.policies.carving.rebalance import Rebalance
-from jenga_sim.policies.carving.splits import by_tokens, divide
+from jenga_sim.policies.carving.rebalance_parts import CHANGED_NS
+from jenga_sim.policies.carving.splits import by_tokens
 from jenga_sim.policies.carving.static import SGLangPartition, StaticPartition
-from jenga_sim.policies.carving.two_ended import TwoEnded, float_starts
+from jenga_sim.policies.carving.two_ended import TwoEnded
+from jenga_sim.policies.carving.two_ended_runs import place_spans
 from jenga_sim.policies.carving.typical import first_pages
+from jenga_sim.policies.compiled import compiled
 from tests.policies.page_groups import page_group
 from tests.sim.strategies import examples
 
@@ -151,6 +169,11 @@ def test_a_floating_run_moves_as_a_whole_where_only_that_helps() -> None:
     carving.check()
 
 
+@compiled
+def compiled_place_spans(spans: IntArray, count: int, low: int, high: int) -> None:
+    place_spans(spans, count, low, high)
+
+
 @examples(200)
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9)), min_size=1, max_size=4),
@@ -168,7 +191,9 @@ def test_floating_runs_find_a_place_wherever_the_bytes_are(
         start += count * page
     low = shift
     high = max(low + sum(length for _, length, _ in spans), start + gaps[4] - 10)
-    starts = float_starts(spans, low, high)
+    rows = np.array([*zip(*spans, strict=True), [0] * len(spans)], dtype=np.int64)
+    compiled_place_spans(rows, len(spans), low, high)
+    starts = rows[0].tolist()
     ends = [a + length for a, (_, length, _) in zip(starts, spans, strict=True)]
     assert starts[0] >= low
     assert ends[-1] <= high
@@ -192,37 +217,94 @@ def test_two_ended_needs_a_page_of_every_group_beside_the_null_pages() -> None:
 # --- positions -----------------------------------------------------------------------------------
 
 
+@compiled
+def compiled_extend(placed: Placed, holder: int, count: int) -> None:
+    extend(placed, 0, holder, 0, count, False)
+
+
+@compiled
+def compiled_fill(placed: Placed, holder: int, count: int) -> int:
+    return fill(placed, 0, holder, 0, count)
+
+
+@compiled
+def compiled_free(placed: Placed, holder: int) -> int:
+    return free(placed, 0, holder, 0)
+
+
+@compiled
+def compiled_squeeze(placed: Placed, first: int, room: int) -> int:
+    return squeeze(placed, 0, placed.parts[BASE, 0] + first, room)
+
+
+@compiled
+def compiled_holes(placed: Placed) -> int:
+    return num_holes(placed, 0)
+
+
+def six_pages(reuse: int = LOWEST, count: int = 6) -> Placed:
+    """A part with a page each of so many holders."""
+    lists = np.zeros((10, 3, 1), dtype=np.int64)
+    run = make_placed([20], lists, reuse=reuse, floating=[False])
+    for holder in range(count):
+        compiled_extend(run, holder, 1)
+    return run
+
+
 def test_squeezing_keeps_the_pages_that_are_in_place() -> None:
-    run = Placed()
-    for slot in range(6):
-        run.extend(slot, 1)
-    for slot in (1, 2):
-        run.free(slot)
-    assert run.squeeze(0, 4) == 2
-    assert (run.end, run.holes) == (4, 0)
-    run.check()
+    run = six_pages()
+    for holder in (1, 2):
+        compiled_free(run, holder)
+    assert compiled_squeeze(run, 0, 4) == 2
+    assert run.parts[END, 0] - run.parts[BASE, 0] == 4
+    assert compiled_holes(run) == 0
+    check_placed(run)
 
 
 def test_pages_that_do_not_fit_are_not_squeezed() -> None:
-    run = Placed("oldest")
-    run.extend(0, 3)
-    with pytest.raises(InvariantError, match="do not fit"):
-        run.squeeze(0, 2)
+    run = six_pages(OLDEST, 3)
+    with pytest.raises(InvariantError, match="more pages than places"):
+        compiled_squeeze(run, 0, 2)
 
 
 def test_the_hole_that_was_left_first_is_filled_first_or_the_lowest() -> None:
-    ends: list[int] = []
-    for reuse in ("oldest", "lowest"):
-        run = Placed(reuse)  # type: ignore[arg-type]
-        for slot in range(4):
-            run.extend(slot, 1)
-        run.free(2)
-        run.free(0)
-        run.fill(9, 1)
-        run.free(3)
-        ends.append(run.squeeze(0, 2))
+    copied: list[int] = []
+    for reuse in (OLDEST, LOWEST):
+        run = six_pages(reuse, 4)
+        compiled_free(run, 2)
+        compiled_free(run, 0)
+        compiled_fill(run, 9, 1)
+        compiled_free(run, 3)
+        copied.append(compiled_squeeze(run, 0, 2))
     # Pages lie at 1 and 2, or at 0 and 1.
-    assert ends == [1, 0]
+    assert copied == [1, 0]
+
+
+def test_places_that_were_never_used_are_not_touched() -> None:
+    lists = np.zeros((2, 3, 1), dtype=np.int64)
+    run = make_placed([1 << 22], lists, reuse=LOWEST, floating=[True])
+    compiled_extend(run, 0, 100)
+    compiled_extend(run, 1, 100)
+    compiled_free(run, 0)
+    assert sum(np.count_nonzero(array) for array in run) < 5000
+    check_placed(run)
+
+
+@pytest.mark.parametrize("damage", ["owner", "live", "hole", "list"])
+def test_books_that_do_not_balance_are_noticed(damage: str) -> None:
+    run = six_pages()
+    compiled_free(run, 2)
+    check_placed(run)
+    if damage == "owner":
+        run.places[OWNER, 4] = run.places[OWNER, 5]
+    elif damage == "live":
+        run.parts[LIVE, 0] += 1
+    elif damage == "hole":
+        run.parts[OLDEST_HOLE, 0] = 0
+    else:
+        run.lists[1, TAIL, 0] += 1
+    with pytest.raises(InvariantError):
+        check_placed(run)
 
 
 # --- SGLang's parts ------------------------------------------------------------------------------
@@ -333,8 +415,8 @@ def test_a_part_that_shrinks_pays_for_the_pages_beyond_its_new_end() -> None:
     assert carving.take(2, (0, 10))
     carving.give(1, 1, 35)
     assert carving.num_pages == (66, 66)
-    carving._wanted = [1220, 780]
-    carving._changed_ns = -Rebalance.cooldown_ns
+    carving.state.sizes[WEIGHT] = 1220, 780
+    carving.state.pool[CHANGED_NS] = -Rebalance.cooldown_ns
     moves = carving.tick(0)
     assert carving.num_pages == (122, 39)
     # Pages lie at 35 to 49; those from 38 on are beyond the places that are left.
@@ -348,8 +430,8 @@ def test_a_part_does_not_shrink_below_what_is_held() -> None:
     leave(carving, (4, 30), 2000)
     assert carving.take(1, (0, 40))
     assert carving.take(2, (0, 10))
-    carving._wanted = [1000, 1]
-    carving._changed_ns = -Rebalance.cooldown_ns
+    carving.state.sizes[WEIGHT] = 1000, 1
+    carving.state.pool[CHANGED_NS] = -Rebalance.cooldown_ns
     carving.tick(0)
     assert carving.num_pages == (98, 51)
     assert carving.due_ns() == Rebalance.cooldown_ns, "it will try again"

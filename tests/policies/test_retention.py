@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jenga_sim.configs.errors import ConfigError
-from jenga_sim.policies.caching import layout, retention
+from jenga_sim.policies.caching import layout
 from jenga_sim.policies.presets import PRESETS, customize
 from jenga_sim.policies.retention import Retention, parse_retention
-from tests.policies.cache_pools import ALIGNED, CHUNKED, FULL, SLIDING, Group, make_pool
+from tests.policies.cache_pools import ALIGNED, CHUNKED, FULL, SLIDING, Group, keeps, make_pool
 from tests.sim.strategies import examples
 
 DENSE = layout.DENSE
@@ -113,11 +113,7 @@ def test_windows_and_states_keep_what_a_request_reads_that_resumes_at_a_boundary
     assert arrays.settings[layout.ALIGNMENT] == alignment
     most = 40 * alignment
     count = most // group.block
-    kept = {
-        index
-        for index in range(count)
-        if retention.keeps(arrays.rules, arrays.settings, 0, index, prompt, junction)
-    }
+    kept = {index for index in range(count) if keeps(arrays, index, prompt, junction)}
     resumed = boundaries(interval, alignment, prompt, junction, most + 60 * alignment)
     expected = kept_blocks(group, resumed, most)
     if group.kind == ALIGNED and interval == DENSE:
@@ -130,17 +126,13 @@ def test_windows_and_states_keep_what_a_request_reads_that_resumes_at_a_boundary
 def test_full_attention_and_chunks_keep_every_block(kind: int, interval: int) -> None:
     arrays = make_pool([Group(kind, 16, 64)], interval=interval)
     for index in range(20):
-        assert retention.keeps(arrays.rules, arrays.settings, 0, index, 100, 0)
+        assert keeps(arrays, index, 100, 0)
 
 
 def kept_of_gemma(interval: int, prompt: int, junction: int = 0) -> list[int]:
     """Blocks of gemma-3's window that stay, out of 2,560 tokens in blocks of 16."""
     arrays = make_pool([Group(SLIDING, 16, 1024)], interval=interval)
-    return [
-        index
-        for index in range(160)
-        if retention.keeps(arrays.rules, arrays.settings, 0, index, prompt, junction)
-    ]
+    return [index for index in range(160) if keeps(arrays, index, prompt, junction)]
 
 
 def test_a_window_of_1024_tokens_keeps_64_blocks_before_a_boundary() -> None:

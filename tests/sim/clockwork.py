@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from jenga_sim import ReplayConfig
 from jenga_sim.policies.base import Content, PageGroup
@@ -36,10 +35,6 @@ class TenMilliseconds:
     def step_ns(self, shape: StepShape) -> int:
         del shape
         return STEP_MS * MS
-
-    def decode_ns(self, rows: int, reads: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        del rows
-        return np.full(len(reads), STEP_MS * MS, dtype=np.int64)
 
     def copy_ns(self, moved_bytes: int, launches: int) -> int:
         return moved_bytes + launches

@@ -1,4 +1,4 @@
-"""Whole runs with a prefix cache: leaps, compiled code, and hit rates known by hand."""
+"""Whole runs with a prefix cache: plain and compiled, and hit rates known by hand."""
 
 import json
 import os
@@ -34,14 +34,14 @@ from tests.sim.strategies import examples
 ROOT = Path(__file__).parents[2]
 
 
-# --- leaps
+# --- compiled runs
 
 
 EXAMPLES = {"jamba-1.5-mini": 10, COMPRESSED: 40}
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_leaps_change_no_figure_of_a_run_with_a_prefix_cache(model: str) -> None:
+def test_compiled_runs_change_no_figure_of_a_run_with_a_prefix_cache(model: str) -> None:
     seen: Counter[str] = Counter()
 
     @examples(EXAMPLES.get(model, 20))
@@ -68,7 +68,7 @@ def test_leaps_stop_where_a_hit_gets_shorter_and_a_request_fits(model: str) -> N
 
 
 @pytest.mark.parametrize("policy", [name for name, p in LARGE.items() if p.scheduler == "v1"])
-def test_leaps_change_no_figure_of_a_run_on_large_pages(policy: str) -> None:
+def test_compiled_runs_change_no_figure_of_a_run_on_large_pages(policy: str) -> None:
     seen: Counter[str] = Counter()
 
     @examples(10)
@@ -81,7 +81,7 @@ def test_leaps_change_no_figure_of_a_run_on_large_pages(policy: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_leaps_change_no_figure_of_conversations_with_a_prefix_cache(model: str) -> None:
+def test_compiled_runs_change_no_figure_of_conversations_with_a_prefix_cache(model: str) -> None:
     """The next turn arrives when the one before it has ended, and hits what that left behind."""
     seen: Counter[str] = Counter()
 
@@ -99,7 +99,7 @@ def test_leaps_change_no_figure_of_conversations_with_a_prefix_cache(model: str)
 
 
 @pytest.mark.parametrize("policy", LARGE)
-def test_leaps_change_no_figure_of_conversations_on_large_pages(policy: str) -> None:
+def test_compiled_runs_change_no_figure_of_conversations_on_large_pages(policy: str) -> None:
     seen: Counter[str] = Counter()
 
     @examples(10)

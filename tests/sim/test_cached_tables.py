@@ -42,7 +42,7 @@ def result_of(case: Case, *, fast: bool) -> Result:
     setup = case.setup()
     replica = make_replica(setup, fast=fast, check=True)
     if isinstance(replica.scheduler.tables, CachedBlockTables):
-        replica.scheduler.tables._keys = NewKeys(setup.trace)
+        replica.scheduler.tables.read_keys(NewKeys(setup.trace))
     replica.run()
     return make_result(setup, replica)
 
@@ -147,7 +147,7 @@ def counted(replica: Replica, requests: Requests, slots: list[int]) -> Kinds:
         for content in group.contents:
             live: dict[int, set[int]] = defaultdict(set)
             for slot in slots:
-                table = tables._tables[slot]
+                pages, marks = tables.table_of(slot)
                 text = requests.computed[slot]
                 processed = text - max(requests.chunk[slot], requests.in_flight[slot])
                 start = 0
@@ -155,8 +155,8 @@ def counted(replica: Replica, requests: Requests, slots: list[int]) -> Kinds:
                     start = max(0, processed - content.window + 1)
                 elif content.kind == "chunked_local":
                     start = processed // content.window * content.window
-                for index in range(int(table.marks[layout.LENGTH, number])):
-                    page = int(table.pages[number, index])
+                for index in range(int(marks[layout.LENGTH, number])):
+                    page = int(pages[number, index])
                     if page != layout.NULL:
                         first = index * group.block_size
                         end = min(first + group.block_size, text)

@@ -19,7 +19,9 @@ import jenga_sim
 from jenga_sim import ConfigError, Trace
 from jenga_sim.sim import plots
 from jenga_sim.sim.engine import Hooks, Replica
+from jenga_sim.sim.gaps import Gaps
 from jenga_sim.sim.result import Result
+from jenga_sim.sim.run import make_replica, make_result, prepare
 from jenga_sim.sim.usage import PARTS
 
 FILES = {
@@ -248,13 +250,29 @@ def test_two_runs_write_the_same_bytes(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_leaps_and_single_steps_have_the_same_result(policy: str) -> None:
+def test_compiled_runs_and_single_steps_have_the_same_result(policy: str) -> None:
     fast, single = run(policy, fast=True), run(policy, fast=False, check=True)
 
     assert fast.summary == single.summary
     assert fast.config == single.config
     assert fast.requests.equals(single.requests)
     assert fast.steps.equals(single.steps)
+
+
+@pytest.mark.parametrize(("limit", "warned"), [(1 << 18, False), (8, True)])
+def test_percentiles_of_gaps_that_were_rounded_come_with_a_warning(
+    limit: int, warned: bool
+) -> None:
+    setup = prepare(busy_trace(), model="gemma-3-27b", gpu="h100-sxm", policy="paged")
+    replica = make_replica(setup)
+    replica.recorder.gaps = Gaps(limit)
+    replica.run()
+
+    summary = make_result(setup, replica).summary
+
+    said = [text for text in summary["warnings"] if "percentiles of ITL are known to" in text]
+    assert len(said) == warned
+    assert summary["mean_itl_ms"] == run("paged", kv_cache_memory_bytes=None).summary["mean_itl_ms"]
 
 
 def test_the_seed_of_hashes_changes_no_byte(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,9 +32,6 @@ class TwoTimes:
     def step_ns(self, shape: StepShape) -> int:
         assert not (shape.prefills and shape.decode_rows), "a step of prompts and decodes"
         return PREFILL_NS if shape.prefills else DECODE_NS
-
-    def decode_ns(self, rows: int, reads: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        raise AssertionError("no leaps under this scheduler")
 
     def copy_ns(self, moved_bytes: int, launches: int) -> int:
         raise AssertionError("large pages never move")

@@ -14,6 +14,7 @@ from ..policies.base import NO_MOVES, Moves, PageGroup, Pages, Slack
 from ..policies.carving.lcm import LCMCarving
 from ..policies.compiled import compiled
 from ..policies.large_pages import rule_kernels
+from ..policies.large_pages.layout import PRIVATE, SHIFT
 from ..policies.large_pages.rule_kernels import chunked_arrays
 from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
 from ..policies.large_pages.whole_prompts import whole_prompt_arrays
@@ -21,9 +22,11 @@ from .compiled import contract, large, large_running, large_windows
 from .compiled.large_keys import unit_keys, write_down
 from .compiled.large_state import (
     GONE,
+    KEYED,
     LENGTH,
     LIMITER,
     LOST_TOKENS,
+    NEXT_KEY,
     LargeTables,
     make_tables,
 )
@@ -83,6 +86,10 @@ class LargePageTables:
             counts_steps=counts_steps,
             left_free=int(watermark * self.pool.num_large),
         )
+        counts = self.state.pool.counts
+        counts[SHIFT] = min(group.block_size for group in self.groups).bit_length() - 1
+        if isinstance(keys, TraceKeys):
+            counts[PRIVATE] = keys.arrays.own[0]
         self._columns = np.zeros((3, len(self.classes), count), dtype=np.int64)
         allocated, expired, keyed = (
             tuple(memoryview(column) for column in kind) for kind in self._columns
@@ -90,10 +97,11 @@ class LargePageTables:
         self.allocated, self.expired = allocated, expired
         self.keyed = keyed if self.caches else ()
         self._requests = requests
+        self._first_of = [self.class_of.index(index) for index in range(len(self.classes))]
         self._seats = list(range(seats))[::-1]
         self._seat_of = memoryview(self._table[SEAT])
         self._quiet_until = self.state.quiet.data
-        self._next_key = self.state.next_key.data
+        self._next_key = self.state.seats[NEXT_KEY].data
         self._need = np.zeros(len(self.groups), dtype=np.int64)
 
     def batch(self, seats: int) -> LargeTables:
@@ -193,9 +201,10 @@ class LargePageTables:
 
     def _copy_columns(self, slot: int, seat: int) -> None:
         """Copy the lengths that others read."""
-        kept = (self.state.allocated, self.state.expired, self.state.keyed)
-        for columns, of_seats in zip(self._columns, kept, strict=True):
-            columns[:, slot] = of_seats[:, seat]
+        state = self.state
+        self._columns[0, :, slot] = state.allocated[:, seat]
+        self._columns[1, :, slot] = state.expired[:, seat]
+        self._columns[2, :, slot] = state.marks[seat, self._first_of, KEYED]
 
     def limit(self, slot: int) -> tuple[str, int]:
         """See Tables."""

@@ -20,7 +20,7 @@ def free_large(pool: Pool) -> int:
 @inner
 def add_large(pool: Pool, group: int, owner: int) -> None:
     """Carve the first free large page for ``owner``."""
-    large = _pop_free(pool.counts, pool.ring)
+    large = _pop_free(pool.counts, pool.large)
     row, ratio = pool.large[large], pool.groups[group, at.RATIO]
     row[at.GROUP] = group + 1
     row[at.HANDED] = row[at.RETURNED] = 0
@@ -46,7 +46,8 @@ def drop_large(pool: Pool, group: int, large: int) -> None:
     row[at.GROUP] = 0
     pool.groups[group, at.LARGES] -= 1
     place = counts[at.FIRST_RETURNED] + counts[at.NUM_RETURNED]
-    pool.ring[place if place < counts[at.SIZE] else place - counts[at.SIZE]] = large
+    place -= counts[at.SIZE] if place >= counts[at.SIZE] else 0
+    pool.large[place, at.RETURNED_LARGE] = large
     counts[at.NUM_RETURNED] += 1
 
 
@@ -61,8 +62,9 @@ def put(pool: Pool, group: int, large: int, node: int) -> None:
         row[at.RETURNED] = node
     row[at.LAST_RETURNED] = node
     row[at.EMPTY] += 1
+    pool.owners[row[at.OWNER], group, at.KEPT] += 1
+    pool.groups[group, at.EMPTIES] += 1
     _append(pool, row[at.OWNER], group, node)
-    _count(pool, row[at.OWNER], group, 1)
 
 
 @inner
@@ -188,14 +190,14 @@ def leave(pool: Pool, owner: int) -> None:
 
 
 @inner
-def _pop_free(counts: at.IntArray, ring: at.IntArray) -> int:
+def _pop_free(counts: at.IntArray, large: at.IntArray) -> int:
     if counts[at.TOUCHED] < counts[at.SIZE]:
         counts[at.TOUCHED] += 1
         return counts[at.TOUCHED] - 1
     first = counts[at.FIRST_RETURNED]
     counts[at.FIRST_RETURNED] = first + 1 if first + 1 < counts[at.SIZE] else 0
     counts[at.NUM_RETURNED] -= 1
-    return int(ring[first])
+    return large[first, at.RETURNED_LARGE]
 
 
 @inner

@@ -44,33 +44,33 @@ def remove(pool: Pool, group: int, large: int, node: int) -> None:
 @inner
 def is_evictable(pool: Pool, large: int) -> bool:
     """Whether a large page can be evicted."""
-    return pool.cached[pool.counts[at.LARGE_NODE] + large, at.PLACE] != NONE
+    return pool.nodes[pool.counts[at.LARGE_NODE] + large, at.PLACE] != NONE
 
 
 @inner
 def settle(pool: Pool, group: int, large: int) -> None:
     """Pages of a large page came back, but not all of it is empty: what can be evicted?"""
-    row, mine, cached = pool.large[large], pool.groups[group], pool.cached
+    row, mine, nodes = pool.large[large], pool.groups[group], pool.nodes
     node = row[at.IDLE]
     if row[at.NUM_IDLE] + row[at.EMPTY] < mine[at.RATIO]:
-        # The newest come first, and every page is queued before older ones of the same time come.
-        while node and not cached[node, at.PLACE]:
+        # Those that came back now are the first.
+        while node and not nodes[node, at.PLACE]:
             heaps.push(pool, mine[at.BASE], mine[at.QUEUED], node)
             mine[at.QUEUED] += 1
             node = pool.nodes[node, at.NEXT]
         return
     unlist(pool, group, large)
     rank = pool.counts[at.LARGE_NODE] + large
-    pool.times[rank], cached[rank, at.TOKENS] = pool.times[node], cached[node, at.TOKENS]
+    pool.times[rank], nodes[rank, at.PREFIX] = pool.times[node], nodes[node, at.PREFIX]
     while node:
-        time, tokens = pool.times[node], cached[node, at.TOKENS]
+        time, tokens = pool.times[node], nodes[node, at.PREFIX]
         if time > pool.times[rank]:
-            pool.times[rank], cached[rank, at.TOKENS] = time, tokens
+            pool.times[rank], nodes[rank, at.PREFIX] = time, tokens
         elif time == pool.times[rank]:
-            cached[rank, at.TOKENS] = min(cached[rank, at.TOKENS], tokens)
+            nodes[rank, at.PREFIX] = min(nodes[rank, at.PREFIX], tokens)
         node = pool.nodes[node, at.NEXT]
     heaps.push(pool, pool.counts[at.LARGE_NODE], pool.counts[at.EVICTABLES], rank)
-    _count_large(pool, group, large, 1)
+    _count_large(pool, group, large)
 
 
 @inner
@@ -80,7 +80,7 @@ def close_large(pool: Pool, group: int, large: int) -> None:
     enlist(pool, group, large)
     mine, node = pool.groups[group], pool.large[large, at.IDLE]
     while node:
-        if not pool.cached[node, at.PLACE]:
+        if not pool.nodes[node, at.PLACE]:
             heaps.push(pool, mine[at.BASE], mine[at.QUEUED], node)
             mine[at.QUEUED] += 1
         node = pool.nodes[node, at.NEXT]
@@ -92,7 +92,7 @@ def evict_large(pool: Pool) -> None:
     first_large = pool.counts[at.LARGE_NODE]
     if not pool.counts[at.EVICTABLES]:
         raise InvariantError("a large page was promised that is not there")
-    large = pool.cached[first_large, at.HEAP] - first_large
+    large = int(pool.heap[first_large]) - first_large
     group, row = pool.large[large, at.GROUP] - 1, pool.large[large]
     _leave_large_heap(pool, group, large)
     node = row[at.IDLE]
@@ -110,7 +110,7 @@ def evict_small(pool: Pool, group: int) -> int:
     """Forget the least recently used small page of a group; returns its node."""
     mine = pool.groups[group]
     while mine[at.QUEUED]:
-        node = pool.cached[mine[at.BASE], at.HEAP]
+        node = int(pool.heap[mine[at.BASE]])
         large = (node - mine[at.BASE]) // mine[at.RATIO]
         if not is_evictable(pool, large):
             content.erase(pool, group, node)
@@ -125,12 +125,14 @@ def evict_small(pool: Pool, group: int) -> int:
 def _leave_large_heap(pool: Pool, group: int, large: int) -> None:
     first_large, counts = pool.counts[at.LARGE_NODE], pool.counts
     heaps.remove(pool, first_large, counts[at.EVICTABLES], first_large + large)
-    _count_large(pool, group, large, -1)
+    _count_large(pool, group, large)
 
 
 @inner
-def _count_large(pool: Pool, group: int, large: int, sign: int) -> None:
+def _count_large(pool: Pool, group: int, large: int) -> None:
+    """A large page entered the heap or left it."""
     mine, row = pool.groups[group], pool.large[large]
+    sign = 1 if is_evictable(pool, large) else -1
     mine[at.PARKED] += sign * row[at.EMPTY]
     mine[at.IDLES_IN_LARGE] += sign * row[at.NUM_IDLE]
     mine[at.EVICTABLE] += sign
@@ -140,6 +142,6 @@ def _count_large(pool: Pool, group: int, large: int, sign: int) -> None:
 @inner
 def _leave_heap(pool: Pool, group: int, node: int) -> None:
     mine = pool.groups[group]
-    if pool.cached[node, at.PLACE]:
+    if pool.nodes[node, at.PLACE]:
         heaps.remove(pool, mine[at.BASE], mine[at.QUEUED], node)
         mine[at.QUEUED] -= 1

@@ -14,7 +14,7 @@ def check(pool: Pool) -> None:
     counts, groups = pool.counts, pool.groups
     free = int(counts[at.SIZE] - counts[at.TOUCHED] + counts[at.NUM_RETURNED])
     places = counts[at.FIRST_RETURNED] + np.arange(counts[at.NUM_RETURNED])
-    in_ring = pool.ring[places % counts[at.SIZE]].tolist()
+    in_ring = pool.large[places % counts[at.SIZE], at.RETURNED_LARGE].tolist()
     used = np.flatnonzero(pool.large[:, at.GROUP]).tolist()
     if len(used) + free != counts[at.SIZE]:
         raise InvariantError("a large page is lost")
@@ -61,7 +61,7 @@ def _check_large(
     returned = _chain(pool.nodes[:, at.AFTER], int(row[at.RETURNED]))
     idle = _chain(pool.nodes[:, at.NEXT], int(row[at.IDLE]))
     held = [node for node in handed if pool.nodes[node, at.REFS]]
-    keyed = [node for node in handed if pool.cached[node, at.BORN]]
+    keyed = [node for node in handed if pool.nodes[node, at.BORN]]
     if sorted([*returned, *idle, *held]) != list(handed):
         raise InvariantError(f"large page {large}: a small page is in two states, or in none")
     empty = ratio - len(handed) + len(returned)
@@ -70,12 +70,12 @@ def _check_large(
     if not set(idle) <= set(keyed) <= {*idle, *held}:
         raise InvariantError(f"large page {large}: keys and pages do not match")
     rank = int(pool.counts[at.LARGE_NODE]) + large
-    evictable = bool(pool.cached[rank, at.PLACE])
+    evictable = bool(pool.nodes[rank, at.PLACE])
     if evictable != (not held):
         raise InvariantError(f"large page {large} can be evicted although it is held, or cannot")
     for node in [*idle, *([rank] if evictable else [])]:
-        place = int(pool.cached[node, at.PLACE])
-        if (place or not evictable) and pool.cached[place, at.HEAP] != node:
+        place = int(pool.nodes[node, at.PLACE])
+        if (place or not evictable) and pool.heap[place] != node:
             raise InvariantError(f"large page {large}: a page is not where its heap says")
     found[at.HOLDING] += len(held)
     found[at.EXTRA] += sum(int(pool.nodes[node, at.REFS]) - 1 for node in held)
@@ -84,7 +84,7 @@ def _check_large(
     found[at.EVICTABLE] += evictable
     found[at.IDLES_IN_LARGE] += len(idle) if evictable else 0
     found[at.PARKED if evictable else at.EMPTIES] += empty
-    keys += [(int(pool.cached[n, at.KEY]), int(pool.cached[n, at.PART])) for n in keyed]
+    keys += [(int(pool.nodes[n, at.KEY]), int(pool.nodes[n, at.PREFIX])) for n in keyed]
     entries = [*([rank] if row[at.HANDED] < ratio else []), *returned]
     return [] if evictable else entries
 

@@ -28,25 +28,23 @@ MAP_NORESERVE = 0x4000
 RESERVED = 1 << 28
 """Bytes that an operating system grants as a rule."""
 
-# Columns of ``nodes``. A page is in one list at a time: that of empty pages, of idle pages of its
-# large page, or of its holder's pages.
-NEXT, PREV, AFTER, REFS = range(4)
-"""That list, both ways; the next empty page of its large page that was handed out before; requests
-that hold the page."""
-
-# Columns of ``cached``, one row per node.
-KEY, PART, TOKENS, BORN, CHAIN, PLACE, HEAP = range(7)
-"""Key of a prefix, part of its last block, tokens of it; step in which the page became full, 0 if
-it has no key; next page of the bucket; row of the node in its heap, 0 if it is in none. Column HEAP
-is the heaps themselves: the rows of a group's pages are its heap, those of the large pages theirs.
-TOKENS of a large page are those of its rank."""
+# Columns of ``nodes``, one row per node: what is asked of a page lies side by side.
+NEXT, PREV, AFTER, REFS, KEY, PREFIX, BORN, PLACE = range(8)
+"""The list of empty pages, of idle pages of its large page, or of its holder's pages in which the
+page is, both ways; the next page of its bucket while it has a key, of those of its large page that
+were handed out before while it is empty; requests that hold it; its key; tokens of the prefix that
+ends with it, above PART_BITS bits for the part of the last block; step in which it became full, 0
+if it has no key; place in its heap, 0 if it is in none. PREFIX and PLACE are those of a large page
+behind all small ones."""
+PART_BITS = 16
 
 # Columns of ``large``, one row per large page; where one points at another it counts from 1.
 GROUP, OWNER, HANDED, EMPTY, RETURNED, LAST_RETURNED = range(6)
-IDLE, NUM_IDLE, NEXT_OF, PREV_OF, ASKED = range(6, 11)
+IDLE, NUM_IDLE, NEXT_OF, PREV_OF, ASKED, RETURNED_LARGE = range(6, 12)
 """Group, from 1, 0 while it is free; owner; pages that were ever handed out; empty ones; first and
 last of these that were handed out before; first idle page, and how many; the owner's other large
-pages; the last question that met it (see ``after_hits``)."""
+pages; the last question that met it (see ``after_hits``); a ring of the large pages that came back,
+first in, first out: those that were never taken go first."""
 
 # Columns of ``owners``, which has the shape (owners, groups, columns).
 FIRST, LAST, KEPT, FIRST_LARGE, OLDEST, NEWEST, HELD, YOUNGER, ELDER = range(9)
@@ -94,27 +92,31 @@ the heap; bytes of a small page (0 where nobody asks)."""
     QUESTION,
     LARGE_NODE,
     REST_BYTES,
-) = range(15)
-"""Large pages; those that were ever taken; entries of ``ring``, and the first of them; large pages
-that can be evicted; requests that joined; whether one of them was refused although it was alone;
-whether the last one to join came back from that; whether calls use no large page for what fits the
-empty small ones; steps; keys of this step; how often that which lookups find changed; questions
-about hits; node of large page 0; bytes that make no large page."""
+    SHIFT,
+    PRIVATE,
+) = range(17)
+"""Large pages; those that were ever taken; entries of the ring RETURNED_LARGE, and the first of
+them; large pages that can be evicted; requests that joined; whether one of them was refused though
+it was alone; whether the last one to join came back from that; whether calls use no large page for
+what fits the empty small ones; steps; keys of this step, but for private ones; how often that which
+lookups find changed; questions about hits; node of large page 0; bytes that make no large page;
+keys whose difference is below 2^SHIFT are those of one block; keys from PRIVATE on are found by
+nobody but the request that they were made for."""
 
 
 class Pool(NamedTuple):
     """All arrays of a pool."""
 
     nodes: IntArray
-    cached: IntArray
     times: FloatArray
     """Per node: last use of a cached page, or of the page of a large one that was used last."""
+    heap: IntArray
+    """Nodes: from the first node of a group on its heap of small pages, from that of the large
+    pages on theirs."""
     large: IntArray
     owners: IntArray
     groups: IntArray
     counts: IntArray
-    ring: IntArray
-    """Large pages that came back, first in, first out; those never taken go first."""
     buckets: IntArray
     """First node of all whose keys have one hash."""
 
@@ -130,17 +132,17 @@ def make_pool(ratios: Sequence[int], num_large: int, holders: int, *, frugal: bo
     ends = 1 + np.cumsum(groups[:, RATIO]) * num_large
     groups[0, BASE], groups[1:, BASE] = 1, ends[:-1]
     num_nodes = int(ends[-1]) + num_large
-    counts = np.zeros(15, dtype=np.int64)
+    counts = np.zeros(17, dtype=np.int64)
     counts[SIZE], counts[LARGE_NODE], counts[STEP], counts[FRUGAL] = num_large, ends[-1], 1, frugal
+    counts[PRIVATE] = np.iinfo(np.int64).max
     pool = Pool(
-        nodes=untouched(num_nodes, 4),
-        cached=untouched(num_nodes, 7),
+        nodes=untouched(num_nodes, 8),
         times=untouched(num_nodes).view(np.float64),
-        large=np.zeros((num_large, 11), dtype=np.int64),
+        heap=untouched(num_nodes),
+        large=np.zeros((num_large, 12), dtype=np.int64),
         owners=np.zeros((FIRST_HOLDER + holders, num_groups, 9), dtype=np.int64),
         groups=groups,
         counts=counts,
-        ring=np.zeros(num_large, dtype=np.int64),
         buckets=np.zeros(min(MOST_BUCKETS, 1 << num_nodes.bit_length()), dtype=np.int64),
     )
     _take_null_pages(pool)

@@ -56,7 +56,7 @@ class IdlePages:
     def __contains__(self, page: int) -> bool:
         state = self._pages.state
         node = state.groups[self._group, at.BASE] + page
-        return bool(state.cached[node, at.BORN] and not state.nodes[node, at.REFS])
+        return bool(state.nodes[node, at.BORN] and not state.nodes[node, at.REFS])
 
     @property
     def num_large(self) -> int:

@@ -57,7 +57,7 @@ def take(pool: Pool, group: int, owner: int, most: int) -> tuple[int, int]:
 def find(pool: Pool, group: int, key: int, part: int) -> int:
     """The page that caches a part of a block since before this step; -1 if none does."""
     node = content.find_node(pool, group, key, part)
-    if not node or pool.cached[node, at.BORN] == pool.counts[at.STEP]:
+    if not node or pool.nodes[node, at.BORN] == pool.counts[at.STEP]:
         return -1
     return node - pool.groups[group, at.BASE]
 
@@ -139,7 +139,7 @@ def release(pool: Pool, group: int, pages: IntArray, start: int, end: int, time:
 @inner
 def _has_key(pool: Pool, group: int, node: int) -> bool:
     # Where nothing is cached these columns are never touched.
-    return pool.groups[group, at.KEYED] > 0 and pool.cached[node, at.BORN] > 0
+    return pool.groups[group, at.KEYED] > 0 and pool.nodes[node, at.BORN] > 0
 
 
 @inner
@@ -147,7 +147,7 @@ def _is_kept(pool: Pool, group: int, large: int, node: int, time: float) -> bool
     """Let a page that nobody holds wait for a hit, if it has a key and is computed."""
     if not _has_key(pool, group, node):
         return False
-    if pool.cached[node, at.BORN] == pool.counts[at.STEP]:
+    if pool.nodes[node, at.BORN] == pool.counts[at.STEP]:
         # Given back in the step that was to fill it.
         content.erase(pool, group, node)
         return False

@@ -65,7 +65,7 @@ class LargePages:
 
     def free_list(self) -> list[int]:
         """Empty large pages in the order in which they are taken."""
-        counts, ring = self.state.counts, self.state.ring
+        counts, ring = self.state.counts, self.state.large[:, at.RETURNED_LARGE]
         places = counts[at.FIRST_RETURNED] + np.arange(counts[at.NUM_RETURNED])
         untouched = range(int(counts[at.TOUCHED]), self.num_large)
         return [*untouched, *ring[places % self.num_large].tolist()]
@@ -188,7 +188,7 @@ def _leave(pool: Pool, owner: int) -> None:
 @compiled
 def _lacking(pool: Pool, group: int, count: int, hits: IntArray) -> tuple[int, int]:
     gained, lost = room.after_hits(pool, group, hits, len(hits))
-    return room.lacking_large(pool, group, count, gained), lost
+    return room.lacking_large(pool, group, count - gained), lost
 
 
 @compiled

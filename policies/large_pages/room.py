@@ -27,12 +27,9 @@ def in_large(pages: int, ratio: int) -> int:
 
 
 @inner
-def lacking_large(pool: Pool, group: int, pages: int, gained: int) -> int:
-    """Large pages of a group without which it cannot have so many pages.
-
-    ``gained``: pages to be had beside the empty and the idle ones (see ``after_hits``).
-    """
-    supply = pool.groups[group, at.EMPTIES] + num_apart(pool, group) + gained
+def lacking_large(pool: Pool, group: int, pages: int) -> int:
+    """Large pages of a group without which it cannot have so many pages."""
+    supply = pool.groups[group, at.EMPTIES] + num_apart(pool, group)
     return in_large(pages - supply, pool.groups[group, at.RATIO])
 
 
@@ -41,7 +38,7 @@ def least_large(pool: Pool, need: IntArray) -> int:
     """Large pages without which ``need`` cannot be met; LEAST of each group says how many."""
     total = 0
     for group in range(len(need)):
-        pool.groups[group, at.LEAST] = lacking_large(pool, group, need[group], 0)
+        pool.groups[group, at.LEAST] = lacking_large(pool, group, need[group])
         total += pool.groups[group, at.LEAST]
     return total
 

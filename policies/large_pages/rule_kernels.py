@@ -37,15 +37,14 @@ READS_ALL, IS_FULL = len(RULES), len(RULES) + 1
 """Rows behind those of ``demand_kernels``: whether the next token reads all before it, so that
 nobody can resume behind what is missing; whether the group's kind is ``full``."""
 FOREVER = 1 << 62
-MAX_IN_FLIGHT, LIMIT, BATCHES = range(3)
-"""Entries of ``ChunkedArrays.limits``."""
+MAX_IN_FLIGHT, LIMIT, BATCHES = range(len(RULES) + 2, len(RULES) + 5)
+"""Rows of ``ChunkedArrays`` behind these: the same for every group."""
 
 
 class ChunkedArrays(NamedTuple):
     """``ChunkedRules`` of some groups."""
 
     rows: IntArray
-    limits: IntArray
 
 
 def rows_of(groups: Sequence[PageGroup]) -> IntArray:
@@ -57,8 +56,8 @@ def rows_of(groups: Sequence[PageGroup]) -> IntArray:
 
 def chunked_arrays(rules: ChunkedRules, groups: Sequence[PageGroup]) -> ChunkedArrays:
     """Rules for ``groups``."""
-    limits = (rules.max_in_flight, rules.limit, rules.batches)
-    return ChunkedArrays(rows_of(groups), np.array(limits, dtype=np.int64))
+    limits = np.array([[rules.max_in_flight], [rules.limit], [rules.batches]], dtype=np.int64)
+    return ChunkedArrays(np.vstack([rows_of(groups), limits.repeat(len(groups), axis=1)]))
 
 
 @contract
@@ -146,16 +145,17 @@ def _past(rules: ChunkedArrays, group: int, computed: int, in_flight: int, entri
 @body_of(admission, ChunkedArrays)
 @inner
 def _admission(rules: ChunkedArrays, group: int, text: int, cross: int) -> int:
-    limits = rules.limits
-    return admission_pages(rules.rows, group, text, cross, limits[MAX_IN_FLIGHT], limits[LIMIT])
+    rows = rules.rows
+    in_flight, limit = rows[MAX_IN_FLIGHT, group], rows[LIMIT, group]
+    return admission_pages(rows, group, text, cross, in_flight, limit)
 
 
 @body_of(most, ChunkedArrays)
 @inner
 def _most(rules: ChunkedArrays, group: int, text: int, cross: int) -> int:
-    limits = rules.limits
-    in_flight, limit = limits[MAX_IN_FLIGHT], limits[LIMIT]
-    return most_pages(rules.rows, group, text, cross, in_flight, limit, limits[BATCHES])
+    rows = rules.rows
+    in_flight, limit = rows[MAX_IN_FLIGHT, group], rows[LIMIT, group]
+    return most_pages(rows, group, text, cross, in_flight, limit, rows[BATCHES, group])
 
 
 @body_of(first_read, ChunkedArrays)

@@ -34,7 +34,7 @@ from .large_state import (
 @inner
 def begin_step(tables: LargeTables) -> None:
     """See Tables."""
-    tables.limits[CLOCK] += tables.limits[COUNTS_STEPS]
+    tables.scalars[CLOCK] += tables.scalars[COUNTS_STEPS]
 
 
 @body_of(contract.end_step, LargeTables)
@@ -48,11 +48,11 @@ def end_step(tables: LargeTables) -> None:
 @inner
 def possible(tables: LargeTables, table: IntArray, slot: int, tokens: int) -> bool:
     """See Tables. What kinds that recycle leave behind is cached beside what they hold."""
-    least, num_groups = tables.limits[LEFT_FREE], len(tables.groups)
+    least, num_groups = tables.scalars[LEFT_FREE], len(tables.groups)
     for group in range(num_groups):
         ratio = tables.pool.groups[group, at.RATIO]
         need = rules_of.most(tables.rules, group, tokens, table[CROSS, slot])
-        if tables.limits[CACHING] and not tables.rules.rows[rules_of.IS_FULL, group]:
+        if tables.scalars[CACHING] and not tables.rules.rows[rules_of.IS_FULL, group]:
             need += ratio
         least += room.in_large(need - (ratio - 1), ratio)
     return least <= tables.pool.counts[at.SIZE] - num_groups
@@ -62,13 +62,18 @@ def possible(tables: LargeTables, table: IntArray, slot: int, tokens: int) -> bo
 @inner
 def look_up(tables: LargeTables, table: IntArray, slot: int) -> tuple[int, int]:
     """See Tables. While nobody holds a page, a hit that stands in its own way is no hit."""
-    if not tables.limits[CACHING] or tables.short[HITS_NOTHING, slot]:
+    if not tables.scalars[CACHING] or tables.short[HITS_NOTHING, slot]:
         return 0, 0
     large_lookup.find(tables, slot, table[PROMPT, slot] + table[OUTPUT, slot] - 1)
-    hit = tables.head[HEAD_HIT]
-    alone = hit > 0 and tables.pool.counts[at.RUNNING] == 0
-    if alone and lacking(tables, table, slot, hit, 0, 0.0, True, tables.need):
-        return 0, 0
+    hit = tables.scalars[HEAD_HIT]
+    if hit and not tables.pool.counts[at.RUNNING]:
+        enough = room.available(tables.pool) - count_gains(tables, slot, hit)
+        need_of_prompt(tables, table, slot, hit, tables.need)
+        if least_beside(tables, tables.need) > enough:
+            return 0, 0
+        need_of_chunk(tables, hit, hit, table[CROSS, slot], tables.need)
+        if least_beside(tables, tables.need) > enough:
+            return 0, 0
     return hit, 0
 
 
@@ -85,28 +90,33 @@ def lacking(
     need: IntArray,
 ) -> bool:
     """See Tables."""
-    rows, cross = tables.rules.rows, table[CROSS, slot]
-    lost = count_gains(tables, slot, hit)
-    enough = room.available(tables.pool) - lost
+    enough = room.available(tables.pool) - count_gains(tables, slot, hit)
     enough -= int(watermark * tables.pool.counts[at.SIZE])
     if whole:
-        tokens = table[PROMPT, slot] + table[OUTPUT, slot]
-        for group in range(len(need)):
-            behind = hit // rows[BLOCK, group] * rows[EACH, group]
-            need[group] = min(
-                rules_of.admission(tables.rules, group, tokens, cross),
-                rules_of.length(tables.rules, group, tokens, cross) - behind,
-            )
+        need_of_prompt(tables, table, slot, hit, need)
         if least_beside(tables, need) > enough:
             return True
-    need_of_chunk(tables, hit, hit + new, cross, need)
+    need_of_chunk(tables, hit, hit + new, table[CROSS, slot], need)
     return least_beside(tables, need) > enough
+
+
+@inner
+def need_of_prompt(
+    tables: LargeTables, table: IntArray, slot: int, hit: int, need: IntArray
+) -> None:
+    """Pages that a whole prompt must find free beyond its hit."""
+    rules, tokens = tables.rules, table[PROMPT, slot] + table[OUTPUT, slot]
+    for group in range(len(need)):
+        behind = hit // rules.rows[BLOCK, group] * rules.rows[EACH, group]
+        rest = rules_of.length(rules, group, tokens, table[CROSS, slot]) - behind
+        least = rules_of.admission(rules, group, tokens, table[CROSS, slot])
+        need[group] = min(least, rest)
 
 
 @inner
 def count_gains(tables: LargeTables, slot: int, hit: int) -> int:
     """Note what is gained if the pages of a hit are held; large pages that are lost then."""
-    if hit and tables.head[HEAD_SLOT] != slot:
+    if hit and tables.scalars[HEAD_SLOT] != slot:
         raise InvariantError("a request takes a hit that was found for another")
     lost = 0
     for group in range(len(tables.groups)):
@@ -125,8 +135,8 @@ def least_beside(tables: LargeTables, need: IntArray) -> int:
     """Large pages without which ``need`` cannot be met beside the hit that was counted last."""
     total = 0
     for group in range(len(need)):
-        gained = tables.groups[group, GAINED]
-        total += room.lacking_large(tables.pool, group, need[group], gained)
+        pages_left = need[group] - tables.groups[group, GAINED]
+        total += room.lacking_large(tables.pool, group, pages_left)
     return total
 
 

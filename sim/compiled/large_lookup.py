@@ -21,6 +21,7 @@ from .large_state import (
     HEAD_SLOT,
     HEAD_TOKENS,
     UNIT,
+    UNIT_SIZE,
     LargeTables,
 )
 
@@ -31,7 +32,7 @@ MISSING, UNKNOWN = -1, -2
 @inner
 def find(tables: LargeTables, slot: int, tokens: int) -> None:
     """Note the longest hit within the first ``tokens`` of a request, and its pages."""
-    head, rows = tables.head, tables.rules.rows
+    head, rows = tables.scalars, tables.rules.rows
     changes = tables.pool.counts[at.CHANGES]
     same = head[HEAD_SLOT] == slot
     if same and head[HEAD_TOKENS] == tokens and head[HEAD_CHANGES] == changes:
@@ -50,7 +51,7 @@ def find(tables: LargeTables, slot: int, tokens: int) -> None:
         if not rows[READS_ALL, group]:
             for entry in range(longest // rows[BLOCK, group] * rows[EACH, group]):
                 found[group, entry] = UNKNOWN
-    hit = _intersection(tables, longest, -1)
+    hit = _intersection(tables, longest, len(tables.groups))
     _note_limiter(tables, longest, hit)
     head[HEAD_HIT] = hit
     for group in range(len(tables.groups)):
@@ -63,9 +64,9 @@ def find(tables: LargeTables, slot: int, tokens: int) -> None:
 @inner
 def fill(tables: LargeTables, slot: int, row: int) -> None:
     """Write down the keys of a request."""
-    for unit in range(len(tables.units)):
+    for unit in range(tables.known.shape[1]):
         keys = tables.known[row, unit]
-        fill_keys(tables.keys, slot, tables.units[unit], len(keys), keys)
+        fill_keys(tables.keys, slot, tables.groups[unit, UNIT_SIZE], len(keys), keys)
 
 
 @inner
@@ -78,22 +79,27 @@ def _note_limiter(tables: LargeTables, longest: int, hit: int) -> None:
                 others = _intersection(tables, longest, group)
                 if others > best:
                     best, limiter = others, group + 1
-    tables.head[HEAD_LIMITER] = limiter
-    tables.head[HEAD_LOST] = best - hit
+    tables.scalars[HEAD_LIMITER] = limiter
+    tables.scalars[HEAD_LOST] = best - hit
 
 
 @inner
 def _leading(tables: LargeTables, group: int, blocks: int) -> int:
     """Leading blocks, of ``blocks``, that are cached."""
-    block = 0
-    while block < blocks and _is_cached(tables, group, block, False):
-        block += 1
-    return block
+    each, seats = tables.rules.rows[EACH, group], len(tables.changed)
+    for block in range(blocks):
+        key = tables.known[seats, tables.groups[group, UNIT], block]
+        for part in range(each):
+            page = pages.find(tables.pool, group, key, part)
+            if page == MISSING:
+                return block
+            tables.pages[seats, group, block * each + part] = page
+    return blocks
 
 
 @inner
 def _intersection(tables: LargeTables, longest: int, without: int) -> int:
-    """The longest length up to ``longest`` that all kinds but one allow; 0 if there is none."""
+    """The longest length up to ``longest`` that all groups but one allow; 0 if there is none."""
     length, before = longest, -1
     while length != before:
         before = length
@@ -107,11 +113,11 @@ def _intersection(tables: LargeTables, longest: int, without: int) -> int:
 def _allowed(tables: LargeTables, group: int, length: int) -> int:
     """The longest length up to ``length`` at which a group finds all blocks that it reads."""
     block = tables.rules.rows[BLOCK, group]
-    alignment = tables.head[ALIGNMENT]
+    alignment = tables.scalars[ALIGNMENT]
     while length > 0:
         first = first_read(tables.rules, group, length)
         last = length // block - 1
-        while last >= first and _is_cached(tables, group, last, True):
+        while last >= first and _is_cached(tables, group, last):
             last -= 1
         if last < first:
             break
@@ -121,14 +127,14 @@ def _allowed(tables: LargeTables, group: int, length: int) -> int:
 
 
 @inner
-def _is_cached(tables: LargeTables, group: int, block: int, remembers: bool) -> bool:
+def _is_cached(tables: LargeTables, group: int, block: int) -> bool:
     """Whether all pages of a block are cached; they are among the found pages then."""
     each = tables.rules.rows[EACH, group]
     seats, unit = len(tables.changed), tables.groups[group, UNIT]
     found, key = tables.pages[seats, group], tables.known[seats, unit, block]
     for part in range(each):
         entry = block * each + part
-        if not remembers or found[entry] == UNKNOWN:
+        if found[entry] == UNKNOWN:
             found[entry] = pages.find(tables.pool, group, key, part)
         if found[entry] == MISSING:
             return False

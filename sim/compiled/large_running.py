@@ -14,11 +14,13 @@ from ...policies.large_pages.layout import FIRST_HOLDER, IntArray
 from ..requests import COMPUTED, CROSS, HIT, IN_FLIGHT, NEVER, OUTPUT, PROMPT, RUNNING, SEAT, STATUS
 from . import contract, large, large_lookup
 from .large_state import (
+    ACCESSED,
     CACHING,
     CLOCK,
     COUNTS_STEPS,
     END_HIT,
     FIRST_HIT,
+    FIRST_OF,
     GONE,
     HEAD_LIMITER,
     HEAD_LOST,
@@ -28,6 +30,7 @@ from .large_state import (
     LENGTH,
     LIMITER,
     LOST_TOKENS,
+    NEXT_KEY,
     UNIT,
     LargeTables,
 )
@@ -46,7 +49,7 @@ def allocate(tables: LargeTables, table: IntArray, slot: int, new: int, hit: int
         elif not _extend(tables, table, slot, end):
             room.refuse(tables.pool, owner)
             return False
-    tables.accessed[seat] = tables.limits[CLOCK]
+    tables.seats[ACCESSED, seat] = tables.scalars[CLOCK]
     return True
 
 
@@ -74,9 +77,9 @@ def _admit(tables: LargeTables, table: IntArray, slot: int, end: int, hit: int) 
     large.need_of_chunk(tables, hit, end, cross, tables.need)
     if large.least_beside(tables, tables.need) > room.available(tables.pool) - lost:
         return False
-    if table[HIT, slot] == NEVER and tables.head[HEAD_SLOT] == slot:
-        tables.short[LIMITER, slot] = tables.head[HEAD_LIMITER]
-        tables.short[LOST_TOKENS, slot] = tables.head[HEAD_LOST]
+    if table[HIT, slot] == NEVER and tables.scalars[HEAD_SLOT] == slot:
+        tables.short[LIMITER, slot] = tables.scalars[HEAD_LIMITER]
+        tables.short[LOST_TOKENS, slot] = tables.scalars[HEAD_LOST]
     for group in range(len(tables.groups)):
         mine, mark = tables.groups[group], tables.marks[seat, group]
         behind = hit // rows[BLOCK, group] * rows[EACH, group]
@@ -89,8 +92,10 @@ def _admit(tables: LargeTables, table: IntArray, slot: int, end: int, hit: int) 
             page = tables.pages[len(tables.changed), group, first + entry]
             tables.pages[seat, group, mark[GONE] + entry] = page
             pages.hold(tables.pool, group, page)
+    # What it keys itself would be news to it if it came back.
+    tables.scalars[HEAD_SLOT] = NEVER
     empty_pages.join(tables.pool, FIRST_HOLDER + seat)
-    if tables.limits[CACHING]:
+    if tables.scalars[CACHING]:
         large_lookup.fill(tables, slot, seat)
     _take(tables, table, slot, end)
     _note(tables, seat, cross)
@@ -119,7 +124,7 @@ def _take(tables: LargeTables, table: IntArray, slot: int, end: int) -> None:
 @inner
 def _key_full_blocks(tables: LargeTables, seat: int, tokens: int) -> None:
     """Let later requests find the blocks that ``tokens`` fill."""
-    if not tables.limits[CACHING]:
+    if not tables.scalars[CACHING]:
         return
     for group in range(len(tables.groups)):
         mark = tables.marks[seat, group]
@@ -138,7 +143,7 @@ def _key_full_blocks(tables: LargeTables, seat: int, tokens: int) -> None:
 def commit(tables: LargeTables, table: IntArray, slot: int, tokens: int) -> None:
     """See Tables."""
     seat = table[SEAT, slot]
-    if tables.limits[CACHING] and tokens >= tables.next_key[seat]:
+    if tables.scalars[CACHING] and tokens >= tables.seats[NEXT_KEY, seat]:
         _key_full_blocks(tables, seat, tokens)
         pages.end_step(tables.pool)
         _note(tables, seat, table[CROSS, slot])
@@ -165,11 +170,11 @@ def trim(tables: LargeTables, table: IntArray, slot: int) -> None:
 @inner
 def _time(tables: LargeTables, seat: int, slot: int) -> float:
     """When pages that are given back now were used last."""
-    if tables.limits[COUNTS_STEPS]:
+    if tables.scalars[COUNTS_STEPS]:
         # A request's pages have times of their own, so that they are evicted together.
-        return tables.accessed[seat] + slot / 100
-    tables.limits[CLOCK] += 1
-    return float(tables.limits[CLOCK])
+        return tables.seats[ACCESSED, seat] + slot / 100
+    tables.scalars[CLOCK] += 1
+    return float(tables.scalars[CLOCK])
 
 
 @body_of(contract.release, LargeTables)
@@ -186,9 +191,9 @@ def release(tables: LargeTables, table: IntArray, slot: int) -> None:
     for group in range(len(tables.groups)):
         mark = tables.marks[seat, group]
         pages.release(pool, group, tables.pages[seat, group], mark[GONE], mark[LENGTH], time)
-    for index in range(len(tables.first_of)):
-        tables.allocated[index, seat] = tables.expired[index, seat] = tables.keyed[index, seat] = 0
-    tables.quiet[seat] = tables.next_key[seat] = 0
+    for index in range(len(tables.allocated)):
+        tables.allocated[index, seat] = tables.expired[index, seat] = 0
+    tables.quiet[seat] = tables.seats[NEXT_KEY, seat] = 0
     tables.changed[seat] += 1
 
 
@@ -196,16 +201,15 @@ def release(tables: LargeTables, table: IntArray, slot: int) -> None:
 def _note(tables: LargeTables, seat: int, cross: int) -> None:
     """Copy the lengths that others read, and say how long nothing will change."""
     quiet = next_key = rules_of.FOREVER
-    for index in range(len(tables.first_of)):
-        group = tables.first_of[index]
+    for index in range(len(tables.allocated)):
+        group = tables.groups[index, FIRST_OF]
         length, gone = tables.marks[seat, group, LENGTH], tables.marks[seat, group, GONE]
         if tables.allocated[index, seat] != length or tables.expired[index, seat] != gone:
             tables.changed[seat] += 1
         tables.allocated[index, seat], tables.expired[index, seat] = length, gone
-        if tables.limits[CACHING]:
-            keyed = tables.marks[seat, group, KEYED]
-            tables.keyed[index, seat] = keyed
-            next_key = min(next_key, (keyed + 1) * tables.rules.rows[BLOCK, group])
+        if tables.scalars[CACHING]:
+            blocks = tables.marks[seat, group, KEYED] + 1
+            next_key = min(next_key, blocks * tables.rules.rows[BLOCK, group])
         quiet = min(quiet, rules_of.quiet_until(tables.rules, group, length, gone, cross))
-    tables.next_key[seat] = next_key
+    tables.seats[NEXT_KEY, seat] = next_key
     tables.quiet[seat] = min(quiet, next_key - 1)

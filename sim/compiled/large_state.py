@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...policies.base import PageGroup
-from ...policies.large_pages.layout import IntArray, Pool, untouched
+from ...policies.large_pages.layout import IntArray, Pool
 from ..requests import NEVER
 from ..table_contract import growth_classes
 
@@ -17,24 +17,26 @@ LENGTH, GONE, KEYED = range(3)
 considered for the cache."""
 
 # Columns of ``groups``.
-UNIT, FIRST_HIT, END_HIT, GAINED = range(4)
-"""Number of the block size in ``units``; which entries of the found pages a request holds that
-takes the hit; small pages that are to be had then beside the empty ones."""
+UNIT, FIRST_HIT, END_HIT, GAINED, UNIT_SIZE, FIRST_OF = range(6)
+"""Number of the block size; which entries of the found pages a request holds that takes the hit;
+small pages that are to be had then beside the empty ones. In row ``i``, whatever the group: block
+size number ``i``; the first group of growth class ``i``."""
 
-# Entries of ``head``: the last lookup.
-HEAD_SLOT, HEAD_TOKENS, HEAD_CHANGES, HEAD_HIT, HEAD_LIMITER, HEAD_LOST, ALIGNMENT = range(7)
-"""Request and tokens; state of the index; tokens found; limiter as in ``short``, and tokens lost.
-Hits are a multiple of ALIGNMENT."""
+# Rows of ``seats``.
+NEXT_KEY, ACCESSED = range(2)
+"""Length at which some block is full; the last step that served the request."""
+
+# Entries of ``scalars``: the last lookup, and what a run does.
+HEAD_SLOT, HEAD_TOKENS, HEAD_CHANGES, HEAD_HIT, HEAD_LIMITER, HEAD_LOST = range(6)
+"""Request and tokens; state of the index; tokens found; limiter as in ``short`` and tokens lost."""
+ALIGNMENT, CACHING, COUNTS_STEPS, CLOCK, LEFT_FREE = range(6, 11)
+"""Hits are a multiple of ALIGNMENT; whether anything is cached; whether times are steps, as in the
+artifact, or count what was given back; that clock; large pages that every admission leaves."""
 
 # Rows of ``short``, one column per request.
 LIMITER, LOST_TOKENS, HITS_NOTHING = range(3)
 """Group whose kind shortened the first hit, from 1; by how many tokens; whether the request
 preempted itself: what it hit stood in the way of what it needs."""
-
-# Entries of ``limits``.
-CACHING, COUNTS_STEPS, CLOCK, LEFT_FREE = range(4)
-"""Whether anything is cached; whether times are steps, as in the artifact, or count what was given
-back; that clock; large pages that every admission leaves."""
 
 
 class LargeTables(NamedTuple):
@@ -51,29 +53,18 @@ class LargeTables(NamedTuple):
     """Shape (seats, groups, columns)."""
     known: IntArray
     """Keys by seat, unit and block; behind the seats those of the request looked up last."""
-    units: IntArray
-    """The block sizes."""
     groups: IntArray
-    first_of: IntArray
-    """The first group of each growth class."""
     allocated: IntArray
     expired: IntArray
-    keyed: IntArray
     """Of the growth classes, by seat: see Tables."""
     changed: IntArray
     quiet: IntArray
     """Per seat: length up to which nothing changes."""
-    next_key: IntArray
-    """Per seat: length at which some block is full."""
-    accessed: IntArray
-    """Per seat: last step that served it."""
-    head: IntArray
+    seats: IntArray
+    scalars: IntArray
     short: IntArray
     need: IntArray
     """Room for a need."""
-    partial: IntArray
-    """Room for ``window_excess``: two entries per node, zero between calls."""
-    limits: IntArray
 
 
 def make_tables(
@@ -97,11 +88,14 @@ def make_tables(
     """
     classes, class_of = growth_classes(tuple(groups))
     units = sorted({group.block_size for group in groups})
-    columns = np.zeros((len(groups), 4), dtype=np.int64)
+    columns = _zeros(len(groups), 6)
     columns[:, UNIT] = [units.index(group.block_size) for group in groups]
-    head = np.zeros(7, dtype=np.int64)
-    head[HEAD_SLOT] = NEVER
-    head[ALIGNMENT] = math.lcm(*units)
+    columns[: len(units), UNIT_SIZE] = units
+    columns[: len(classes), FIRST_OF] = [class_of.index(i) for i in range(len(classes))]
+    scalars = _zeros(11)
+    scalars[HEAD_SLOT], scalars[ALIGNMENT] = NEVER, math.lcm(*units)
+    scalars[CACHING], scalars[COUNTS_STEPS] = caching, counts_steps
+    scalars[LEFT_FREE] = left_free
     return LargeTables(
         pool=pool,
         keys=keys,
@@ -109,21 +103,15 @@ def make_tables(
         pages=_zeros(seats + 1, len(groups), width),
         marks=_zeros(seats, len(groups), 3),
         known=_zeros(seats + 1, len(units), longest // units[0] if caching else 0),
-        units=np.array(units, dtype=np.int64),
         groups=columns,
-        first_of=np.array([class_of.index(index) for index in range(len(classes))]),
         allocated=_zeros(len(classes), seats),
         expired=_zeros(len(classes), seats),
-        keyed=_zeros(len(classes), seats),
         changed=_zeros(seats),
         quiet=_zeros(seats),
-        next_key=_zeros(seats),
-        accessed=_zeros(seats),
-        head=head,
+        seats=_zeros(2, seats),
+        scalars=scalars,
         short=_zeros(3, requests),
         need=_zeros(len(groups)),
-        partial=untouched(len(pool.nodes) if caching else 0, 2),
-        limits=np.array([caching, counts_steps, 0, left_free], dtype=np.int64),
     )
 
 

@@ -16,8 +16,9 @@ from ..requests import CHUNK, COMPUTED, IN_FLIGHT, SEAT
 from . import contract
 from .large_state import GONE, LENGTH, LargeTables
 
-HOLDERS, BEST = range(2)
-"""Of ``LargeTables.partial``: requests that read a page in part, and the most that one reads."""
+HOLDERS, BEST = at.PLACE, at.NEXT
+"""Columns of ``nodes`` that a held page does not need: requests whose window begins on a page or
+behind it, 0 between calls; the most tokens that one of them reads there."""
 
 
 @body_of(contract.held_pages, LargeTables)
@@ -61,16 +62,16 @@ def _walk(
     block, each = tables.rules.rows[BLOCK, group], tables.rules.rows[EACH, group]
     mark, base = tables.marks[seat, group], tables.pool.groups[group, at.BASE]
     for entry in range(mark[GONE], min((start + block - 1) // block * each, mark[LENGTH])):
-        node = base + tables.pages[seat, group, entry]
-        refs, partial = tables.pool.nodes[node, at.REFS], tables.partial[node]
-        if not joins and refs > 1:
+        # Held pages are in no list and no heap.
+        page = tables.pool.nodes[base + tables.pages[seat, group, entry]]
+        if not joins and page[at.REFS] > 1:
             live = max((entry // each + 1) * block - start, 0)
-            partial[HOLDERS] += 1
-            partial[BEST] = max(partial[BEST], live)
+            page[BEST] = max(page[BEST], live) if page[HOLDERS] else live
+            page[HOLDERS] += 1
             sums[LIVE] -= block - live
             sums[DEAD_PAGES] += live == 0
-        elif joins and partial[HOLDERS]:
-            if partial[HOLDERS] == refs:
-                sums[LIVE] += block - partial[BEST]
-                sums[DEAD_PAGES] -= partial[BEST] == 0
-            partial[HOLDERS] = partial[BEST] = 0
+        elif joins and page[HOLDERS]:
+            if page[HOLDERS] == page[at.REFS]:
+                sums[LIVE] += block - page[BEST]
+                sums[DEAD_PAGES] -= page[BEST] == 0
+            page[HOLDERS] = 0

@@ -74,8 +74,8 @@ class CachedBlockTables:
         self._limits = (config.max_in_flight_tokens, config.max_model_len)
         self._seats = list(range(len(self.state.changed)))[::-1]
         self._seat_of = memoryview(requests.table[SEAT])
-        self._quiet_until = memoryview(self.state.quiet)
-        self._next_key = memoryview(cast(Any, self.state.seats[NEXT_KEY]))
+        self._quiet_until = memoryview(cast(Any, self.state.quiet))
+        self._next_key = memoryview(self.state.seats[NEXT_KEY])
         self._class_labels = _class_labels(rules)
         self._need = np.zeros(len(self.groups), dtype=np.int64)
         self._slack = np.zeros(slack_size(len(self.groups)), dtype=np.int64)

@@ -163,7 +163,7 @@ class CachedBlockTables:
     def look_up(self, slot: int) -> Hit:
         """Longest cached prefix of a waiting request, at least one token short of its whole."""
         self._give_keys(slot)
-        return Hit(*_look_up(self.state, self._table, slot))
+        return Hit(*map(int, _look_up(self.state, self._table, slot)))
 
     def _give_keys(self, slot: int) -> None:
         """Write down the keys of a request for compiled code that cannot make them."""

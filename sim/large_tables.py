@@ -137,7 +137,7 @@ class LargePageTables:
         if not self.caches:
             return NO_HIT
         self._give_keys(slot)
-        return Hit(*_look_up(self.state, self._table, slot))
+        return Hit(*map(int, _look_up(self.state, self._table, slot)))
 
     def _give_keys(self, slot: int) -> None:
         """Write down the keys of a request for compiled code that cannot make them."""

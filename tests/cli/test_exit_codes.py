@@ -409,7 +409,7 @@ def test_verify_ends_in_2_for_a_case_that_is_none(jenga: Jenga, chat: Path, tmp_
 
 USER_POLICIES = """\
 from jenga_sim import InvariantError
-from jenga_sim.policies.carving.single import SinglePool
+from jenga_sim.policies.carving.single import FREE, SinglePool
 
 
 class Unbalanced(SinglePool):
@@ -419,7 +419,8 @@ class Unbalanced(SinglePool):
 
 class Leaking(SinglePool):
     def free(self, slot):
-        self._held.pop(slot)
+        super().free(slot)
+        self.state.pool[FREE] -= 1
 
 
 class Refusing(SinglePool):

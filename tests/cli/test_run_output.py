@@ -369,7 +369,8 @@ def test_an_interrupted_run_says_so_above_its_table(
         "            signal.raise_signal(signal.SIGINT)\n"
         "        return super().free(slot)\n"
     )
-    trace = write_trace((1_000.0 * i, 300, 5) for i in range(9))
+    # One after the other; the run looks up every 4,096 steps.
+    trace = write_trace((100_000.0 * i, 300, 900) for i in range(9))
 
     done = jenga("run", trace, "--policy", f"{tmp_path / 'mine.py'}:Interrupting")
 

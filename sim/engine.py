@@ -74,14 +74,17 @@ class Replica:
     def run(self) -> None:
         """Serve everything; raises StalledError if requests wait that can never be served."""
         env = simpy.Environment(initial_time=self.arrivals.peek() or 0)
-        if self.fast and not self.check:
-            # The compiler is imported only where it is needed.
-            from .compiled.replica import serve_compiled
-
-            env.process(serve_compiled(self, env))
-        else:
-            env.process(self._serve(env))
+        env.process(self._served(env))
         env.run()
+
+    def _served(self, env: simpy.Environment) -> SimEvents:
+        """The run, compiled if it may and can be."""
+        if not self.fast or self.check:
+            return self._serve(env)
+        # The compiler is imported only where it is needed.
+        from .compiled.replica import can_serve, serve_compiled
+
+        return serve_compiled(self, env) if can_serve(self) else self._serve(env)
 
     def _serve(self, env: simpy.Environment) -> SimEvents:
         in_flight: deque[InFlight] = deque()

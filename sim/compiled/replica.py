@@ -13,7 +13,7 @@ from ..usage import PARTS
 from .arrivals import arrival_state
 from .latency import latency_state
 from .meter import meter_state
-from .recorder import make_recorder, pour
+from .recorder import MAX_POOL_BYTES, make_recorder, pour
 from .schedule import ChunkedPrompts
 from .schedule_v0 import WholePrompts
 from .serve import PAUSED, STALLED, serve
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 STEPS_AT_ONCE = 4096
 """Steps between two looks at progress and interrupts: some milliseconds."""
+
+
+def can_serve(replica: "Replica") -> bool:
+    """Whether the arrays can hold what there is to record."""
+    return replica.recorder.pool_bytes <= MAX_POOL_BYTES
 
 
 def serve_compiled(replica: "Replica", env: simpy.Environment) -> "SimEvents":

@@ -243,6 +243,7 @@ def result_of(
     replay: ReplayConfig | None = None,
     policy: str = "lcm",
     hooks: Hooks | None = None,
+    fast: bool = True,
 ) -> Result:
     at, prompt, output = (np.array(column) for column in zip(*rows, strict=True))
     setup = prepare(
@@ -253,7 +254,7 @@ def result_of(
         kv_cache_memory_bytes=1 << 30,
         replay=replay,
     )
-    return simulate(setup, hooks=hooks)
+    return simulate(setup, hooks=hooks, fast=fast)
 
 
 TALK = (Turn(session=1), Turn(session=2), Turn((0,), 50 * MS, 1), Turn((1,), -1, 2))
@@ -356,7 +357,9 @@ def test_requests_that_an_interrupted_run_did_not_let_arrive_have_no_arrival(
         calls += 1
         return calls > steps
 
-    result = result_of(ROWS, turns=TALK, replay=replay, hooks=Hooks(should_stop=stop))
+    # A compiled run looks up every few thousand steps only.
+    hooks = Hooks(should_stop=stop)
+    result = result_of(ROWS, turns=TALK, replay=replay, hooks=hooks, fast=False)
 
     folder = result.save(tmp_path)
     with (folder / "requests.csv").open() as file:

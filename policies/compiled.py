@@ -14,7 +14,7 @@ import ctypes
 import hashlib
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +25,7 @@ from numba.core import config as numba_config
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, LoweringPass, register_pass
 from numba.core.typed_passes import NativeLowering
+from numba.core.types import unliteral
 from numba.core.untyped_passes import TranslateByteCode
 from numba.extending import overload
 
@@ -109,9 +110,11 @@ class _KeepToItself(FunctionPass):
         optimize = library._optimize_final_module
 
         def optimize_as_a_whole() -> None:
-            for function in library._final_module.functions:
+            for number, function in enumerate(library._final_module.functions):
                 if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
                     function.linkage = Linkage.internal
+                    # Under its old name others that define it, too, would be led to this one.
+                    function.name = f"{library.name}.{number}"
             optimize()
 
         library._optimize_final_module = optimize_as_a_whole
@@ -157,7 +160,14 @@ def allocating(function: Function) -> Function:
 def inner(function: Function) -> Function:
     """Compile ``function`` into those that call it; Python cannot."""
     made: Any = numba.njit(**_INNER)(function)
+    if not _settings.DISABLE_JIT:
+        made.get_call_template = partial(_for_any_value, made.get_call_template)
     return made
+
+
+def _for_any_value(template: Callable[..., Any], args: Any, kws: Any) -> Any:
+    """Compile once for all values: numba would do it for every constant among the arguments."""
+    return template([unliteral(arg) for arg in args], kws)
 
 
 def _kept(function: Function, options: dict[str, Any]) -> Function:

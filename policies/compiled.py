@@ -201,7 +201,7 @@ class Contract(Generic[Function]):
 
 
 def contract(declared: Function) -> Function:
-    """Declare a contract by a function without a body; ``bodies_of`` registers the bodies."""
+    """Declare a contract by a function without a body; ``body_of`` registers the bodies."""
     made = Contract(declared)
 
     def dispatch(state: Any, *args: Any) -> Any:

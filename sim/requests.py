@@ -142,7 +142,8 @@ class Requests:
         self.scheduled_ns = view["scheduled_ns"]
         self.first_token_ns = view["first_token_ns"]
         self.last_token_ns = view["last_token_ns"]
-        # The row SEAT is the compiled engine's alone: see ``compiled.contract``.
+        # The row SEAT is for tables that keep by seat what running requests have: see
+        # ``compiled.contract``.
 
     def __len__(self) -> int:
         return self.table.shape[1]

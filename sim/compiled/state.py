@@ -55,7 +55,8 @@ RUNNING_LIST, SEATS, PASSED_OVER, BATCH = range(4)
 """Slots that run, in order; free seats; slots that stand aside while a step admits others; from
 BATCH on the rows of both batches."""
 SLOTS, NEW, SAMPLED = range(3)
-"""Rows of a batch: slots in the order they were scheduled, their tokens; slots that get a token."""
+"""Rows of a batch: slots in the order they were scheduled, their tokens, and whether each gets one;
+once it has settled SAMPLED begins with the slots that are done."""
 BATCH_ROWS = 3
 
 # Rows of ``counts``: one column per batch.

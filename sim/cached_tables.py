@@ -19,7 +19,7 @@ from ..policies.caching.rules import CacheRules
 from ..policies.compiled import compiled
 from ..policies.demand import admission_pages
 from .cached_pool import CachedPool
-from .compiled import cached, cached_head, cached_windows, contract
+from .compiled import cached, cached_head, cached_windows, contract, entries
 from .compiled.cached_state import NEXT_KEY, CachedTables, make_tables
 from .compiled.keys import GivenKeys
 from .prefix_keys import PrefixKeys, TraceKeys
@@ -105,7 +105,7 @@ class CachedBlockTables:
 
     def could_fit(self, slot: int, tokens: int) -> bool:
         """See Tables."""
-        return bool(_possible(self.state, self._table, slot, tokens))
+        return bool(entries.possible(self.state, self._table, slot, tokens))
 
     def slack(self, refused: Pages | None, watermark: float) -> Slack:
         """See Tables."""
@@ -122,12 +122,12 @@ class CachedBlockTables:
 
     def begin_step(self) -> None:
         """See Tables."""
-        _begin_step(self.state)
+        entries.begin_step(self.state)
 
     def end_step(self) -> None:
         """See Tables."""
         if self.pool.arrays.counters[layout.PENDING]:
-            _end_step(self.state)
+            entries.end_step(self.state)
 
     def tick(self, now_ns: int) -> Moves:
         """See Tables. Pages stay where they are."""
@@ -163,7 +163,7 @@ class CachedBlockTables:
     def look_up(self, slot: int) -> Hit:
         """Longest cached prefix of a waiting request, at least one token short of its whole."""
         self._give_keys(slot)
-        return Hit(*map(int, _look_up(self.state, self._table, slot)))
+        return Hit(*map(int, entries.look_up(self.state, self._table, slot)))
 
     def _give_keys(self, slot: int) -> None:
         """Write down the keys of a request for compiled code that cannot make them."""
@@ -177,7 +177,7 @@ class CachedBlockTables:
     def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
         """See Tables."""
         need = self._need
-        if _lacking(self.state, self._table, slot, hit.tokens, new, watermark, whole, need):
+        if entries.lacking(self.state, self._table, slot, hit.tokens, new, watermark, whole, need):
             return tuple(need.tolist())
         return None
 
@@ -189,7 +189,7 @@ class CachedBlockTables:
             seat = self._seat_of[slot] = self._seats.pop()
         elif self._requests.computed[slot] + new <= self._quiet_until[seat]:
             return True
-        done = _allocate(self.state, self._table, slot, new, hit.tokens)
+        done = entries.allocate(self.state, self._table, slot, new, hit.tokens)
         self._copy_columns(slot, seat)
         return bool(done)
 
@@ -197,7 +197,7 @@ class CachedBlockTables:
         """See Tables."""
         seat = self._seat_of[slot]
         if tokens >= self._next_key[seat]:
-            _commit(self.state, self._table, slot, tokens)
+            entries.commit(self.state, self._table, slot, tokens)
             self._copy_columns(slot, seat)
 
     def limit(self, slot: int) -> tuple[str, int]:
@@ -227,7 +227,7 @@ class CachedBlockTables:
         seat = self._seat_of[slot]
         if seat == NEVER:
             return
-        _release(self.state, self._table, slot)
+        entries.release(self.state, self._table, slot)
         self._columns[:, :, slot] = 0
         self._seat_of[slot] = self._given_for = NEVER
         self._seats.append(seat)
@@ -260,55 +260,6 @@ def _class_labels(rules: CacheRules) -> tuple[str, ...]:
 
 
 # Contracts as Python calls them.
-
-
-@compiled
-def _begin_step(state: CachedTables) -> None:
-    contract.begin_step(state)
-
-
-@compiled
-def _end_step(state: CachedTables) -> None:
-    contract.end_step(state)
-
-
-@compiled
-def _possible(state: CachedTables, table: IntArray, slot: int, tokens: int) -> bool:
-    return contract.possible(state, table, slot, tokens)
-
-
-@compiled
-def _look_up(state: CachedTables, table: IntArray, slot: int) -> tuple[int, int]:
-    return contract.look_up(state, table, slot)
-
-
-@compiled
-def _lacking(
-    state: CachedTables,
-    table: IntArray,
-    slot: int,
-    hit: int,
-    new: int,
-    watermark: float,
-    whole: bool,
-    need: IntArray,
-) -> bool:
-    return contract.lacking(state, table, slot, hit, new, watermark, whole, need)
-
-
-@compiled
-def _allocate(state: CachedTables, table: IntArray, slot: int, new: int, hit: int) -> bool:
-    return contract.allocate(state, table, slot, new, hit)
-
-
-@compiled
-def _commit(state: CachedTables, table: IntArray, slot: int, tokens: int) -> None:
-    contract.commit(state, table, slot, tokens)
-
-
-@compiled
-def _release(state: CachedTables, table: IntArray, slot: int) -> None:
-    contract.release(state, table, slot)
 
 
 @compiled

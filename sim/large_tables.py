@@ -18,7 +18,7 @@ from ..policies.large_pages.layout import PRIVATE, SHIFT
 from ..policies.large_pages.rule_kernels import chunked_arrays
 from ..policies.large_pages.rules import ChunkedRules, TableRules, WholePromptRules
 from ..policies.large_pages.whole_prompts import whole_prompt_arrays
-from .compiled import contract, large, large_running, large_windows
+from .compiled import contract, entries, large, large_running, large_windows
 from .compiled.large_keys import unit_keys, write_down
 from .compiled.large_state import (
     GONE,
@@ -117,11 +117,11 @@ class LargePageTables:
 
     def begin_step(self) -> None:
         """See Tables."""
-        _begin_step(self.state)
+        entries.begin_step(self.state)
 
     def end_step(self) -> None:
         """See Tables."""
-        _end_step(self.state)
+        entries.end_step(self.state)
 
     def tick(self, now_ns: int) -> Moves:
         """See Tables. Large pages never move."""
@@ -137,7 +137,7 @@ class LargePageTables:
         if not self.caches:
             return NO_HIT
         self._give_keys(slot)
-        return Hit(*map(int, _look_up(self.state, self._table, slot)))
+        return Hit(*map(int, entries.look_up(self.state, self._table, slot)))
 
     def _give_keys(self, slot: int) -> None:
         """Write down the keys of a request for compiled code that cannot make them."""
@@ -148,7 +148,7 @@ class LargePageTables:
     def lacking(self, slot: int, hit: Hit, new: int, watermark: float, whole: bool) -> Pages | None:
         """See Tables."""
         need = self._need
-        if _lacking(self.state, self._table, slot, hit.tokens, new, watermark, whole, need):
+        if entries.lacking(self.state, self._table, slot, hit.tokens, new, watermark, whole, need):
             return tuple(need.tolist())
         return None
 
@@ -168,7 +168,7 @@ class LargePageTables:
         if admitted:
             self._give_keys(slot)
             seat = self._seat_of[slot] = self._seats.pop()
-        done = bool(_allocate(self.state, self._table, slot, new, hit.tokens))
+        done = bool(entries.allocate(self.state, self._table, slot, new, hit.tokens))
         if admitted and not done:
             self._seats.append(seat)
             self._seat_of[slot] = NEVER
@@ -180,7 +180,7 @@ class LargePageTables:
         """See Tables."""
         seat = self._seat_of[slot]
         if self.caches and tokens >= self._next_key[seat]:
-            _commit(self.state, self._table, slot, tokens)
+            entries.commit(self.state, self._table, slot, tokens)
             self._copy_columns(slot, seat)
 
     def trim(self, slot: int) -> None:
@@ -194,7 +194,7 @@ class LargePageTables:
         """See Tables. What is cached stays so until its page is taken."""
         seat = self._seat_of[slot]
         if seat != NEVER:
-            _release(self.state, self._table, slot)
+            entries.release(self.state, self._table, slot)
             self._columns[:, :, slot] = 0
             self._seat_of[slot] = NEVER
             self._seats.append(seat)
@@ -220,7 +220,7 @@ class LargePageTables:
 
     def could_fit(self, slot: int, tokens: int) -> bool:
         """See Tables."""
-        return bool(_possible(self.state, self._table, slot, tokens))
+        return bool(entries.possible(self.state, self._table, slot, tokens))
 
     def admission_need(self, slot: int, tokens: int) -> Pages:
         """See Tables."""
@@ -293,60 +293,11 @@ def _key_source(
 
 
 @compiled
-def _begin_step(state: LargeTables) -> None:
-    contract.begin_step(state)
-
-
-@compiled
-def _end_step(state: LargeTables) -> None:
-    contract.end_step(state)
-
-
-@compiled
-def _possible(state: LargeTables, table: IntArray, slot: int, tokens: int) -> bool:
-    return contract.possible(state, table, slot, tokens)
-
-
-@compiled
 def _admission_need(state: LargeTables, tokens: int, cross: int, need: IntArray) -> None:
     for group in range(len(need)):
         need[group] = rule_kernels.admission(state.rules, group, tokens, cross)
 
 
 @compiled
-def _look_up(state: LargeTables, table: IntArray, slot: int) -> tuple[int, int]:
-    return contract.look_up(state, table, slot)
-
-
-@compiled
-def _lacking(
-    state: LargeTables,
-    table: IntArray,
-    slot: int,
-    hit: int,
-    new: int,
-    watermark: float,
-    whole: bool,
-    need: IntArray,
-) -> bool:
-    return contract.lacking(state, table, slot, hit, new, watermark, whole, need)
-
-
-@compiled
-def _allocate(state: LargeTables, table: IntArray, slot: int, new: int, hit: int) -> bool:
-    return contract.allocate(state, table, slot, new, hit)
-
-
-@compiled
-def _commit(state: LargeTables, table: IntArray, slot: int, tokens: int) -> None:
-    contract.commit(state, table, slot, tokens)
-
-
-@compiled
 def _trim(state: LargeTables, table: IntArray, slot: int) -> None:
     contract.trim(state, table, slot)
-
-
-@compiled
-def _release(state: LargeTables, table: IntArray, slot: int) -> None:
-    contract.release(state, table, slot)

@@ -15,7 +15,7 @@ from .base import Carving
 from .batch import IntArray
 from .callback import FAILED, Callback, CallbackError
 from .callback import reraising as reraising
-from .compiled import body_of, inner
+from .compiled import body_of, by_reference, inner
 
 COULD_FIT, FITS, TAKE, GIVE, FREE, SLACK, TICK, DUE = range(8)
 """The functions of ``call``."""
@@ -26,6 +26,7 @@ OF_FITS, OF_SLACK = range(2)
 """Entries of ``watermark``."""
 
 
+@by_reference
 class CalledCarving(NamedTuple):
     """The callback, and the arrays through which it and compiled code talk."""
 

@@ -66,8 +66,8 @@ class CompiledCarving(Carving):
         return self.state
 
     def could_fit(self, need: Pages) -> bool:
-        """See Carving."""
-        return bool(_could_fit(self.state, self._bounded(need)))
+        """See Carving. Asked once a request, if at all: not worth compiling."""
+        return bool(batch.could_fit(self.state, self._bounded(need)))
 
     def fits(self, need: Pages, watermark: float = 0.0) -> bool:
         """See Carving."""
@@ -166,11 +166,6 @@ def _never_due(pool: Any) -> int:
 
 
 # What Python calls.
-
-
-@compiled
-def _could_fit(pool: Any, need: IntArray) -> bool:
-    return batch.could_fit(pool, need)
 
 
 @compiled

@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import binding
 from numba.core import config as numba_config
 
-from .compiled import cache_folder
+from .compiling import cache_folder
 
 _known: set[str] = set()
 """Types of calls that came to their end in this process."""

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..compiled import by_reference
+
 IntArray = npt.NDArray[np.int64]
 NULL = 0
 NONE = -1
@@ -81,6 +83,7 @@ whether pages were taken, index of the state to give back next, blocks gone for 
 page of a block that is shared in part and must be copied before it is written."""
 
 
+@by_reference
 class Arrays(NamedTuple):
     """A block pool: all its arrays, in the order in which the functions take them."""
 

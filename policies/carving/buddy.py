@@ -13,7 +13,7 @@ from ...configs.errors import ConfigError, InvariantError
 from .. import batch
 from ..base import PageGroup
 from ..batch import IntArray
-from ..compiled import body_of, inner
+from ..compiled import body_of, by_reference, inner
 from ..compiled_carving import CompiledCarving, copies_nothing, widened
 from .buddy_space import Space, check_space, give_block, make_space, take_block
 
@@ -28,6 +28,7 @@ FIRST, LAST, COUNT = range(3)
 
 
 @copies_nothing
+@by_reference
 class BuddyBlocks(NamedTuple):
     """Free blocks, and the pages of each holder in the order in which it took them."""
 

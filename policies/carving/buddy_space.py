@@ -13,9 +13,10 @@ import numpy as np
 
 from ...configs.errors import InvariantError
 from ..batch import IntArray
-from ..compiled import compiled, inner
+from ..compiled import by_reference, inner
 
 
+@by_reference
 class Space(NamedTuple):
     """Which blocks are free."""
 
@@ -37,7 +38,7 @@ def make_space(units: int) -> Space:
     return space
 
 
-@compiled
+@inner
 def take_block(space: Space, order: int) -> int:
     """Take a block; returns its offset. Raises InvariantError if none is free."""
     tree, counts, top = space.tree, space.counts, len(space.counts)
@@ -63,7 +64,7 @@ def take_block(space: Space, order: int) -> int:
     return offset
 
 
-@compiled
+@inner
 def give_block(space: Space, order: int, offset: int) -> None:
     """Give back a block, and merge it with its buddy as long as that is free as a whole."""
     tree, counts = space.tree, space.counts

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..batch import IntArray
-from ..compiled import compiled, inner
+from ..compiled import inner
 from .wide import is_less, share
 
 PAGE_BYTES, WEIGHT, FLOOR, SIZE = range(4)
@@ -22,7 +22,7 @@ def divide(
     return tuple(parts[SIZE].tolist())
 
 
-@compiled
+@inner
 def divide_anew(parts: IntArray, pool_bytes: int) -> None:
     """Fill the row SIZE in proportion to the weights in bytes, with the floors at least.
 

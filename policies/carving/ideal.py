@@ -8,7 +8,7 @@ from ...configs.errors import InvariantError
 from .. import batch
 from ..base import PageGroup
 from ..batch import IntArray
-from ..compiled import body_of, inner
+from ..compiled import body_of, by_reference, inner
 from ..compiled_carving import CompiledCarving, copies_nothing, widened
 from .counted import add, pop, remove
 
@@ -17,6 +17,7 @@ POOL_BYTES, FREE_BYTES = range(2)
 
 
 @copies_nothing
+@by_reference
 class PlainBytes(NamedTuple):
     """How many pages each holder has, shape (holders, groups), their bytes, and the pool."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...configs.errors import InvariantError
 from ..batch import IntArray
-from ..compiled import inner
+from ..compiled import by_reference, inner
 
 # Rows of ``parts``, one column per part.
 BASE, FIRST, END, LIVE, OLDEST_HOLE, NEWEST_HOLE, LOW, TREE, LEAVES, FLOATING, REUSE = range(11)
@@ -32,6 +32,7 @@ HEAD, TAIL, COUNT = range(3)
 """Places of its oldest and of its latest page of each group, and how many it has."""
 
 
+@by_reference
 class Placed(NamedTuple):
     """Parts with their places, and what holders have there."""
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ..batch import BYTES, LAUNCHES, IntArray
-from ..compiled import compiled, inner
+from ..compiled import by_reference, inner
 from .division import FLOOR, PAGE_BYTES, SIZE, WEIGHT, deviates, divide_anew
 from .placed import squeeze
 from .places import BASE, END, LIVE, Placed
@@ -37,6 +37,7 @@ whether a step has begun, and when the pool was divided last or the first step b
 paid for."""
 
 
+@by_reference
 class RebalancedParts(NamedTuple):
     """The parts, where pages lie in them, and what a typical request holds."""
 
@@ -89,7 +90,7 @@ def is_elastic(state: RebalancedParts) -> bool:
     return state.pool[HOLDERS] <= 1
 
 
-@compiled
+@inner
 def want(state: RebalancedParts) -> None:
     """Let WEIGHT be what a typical request holds, one page of each group at least."""
     for part in range(state.sizes.shape[1]):

@@ -8,7 +8,7 @@ from ...configs.errors import ConfigError, InvariantError
 from .. import batch
 from ..base import PageGroup
 from ..batch import IntArray
-from ..compiled import body_of, inner
+from ..compiled import body_of, by_reference, inner
 from ..compiled_carving import CompiledCarving, copies_nothing, widened
 from .counted import add, pop, remove
 
@@ -19,6 +19,7 @@ PAGES, FREE, PAGE_BYTES, REST_BYTES = range(4)
 
 
 @copies_nothing
+@by_reference
 class SinglePages(NamedTuple):
     """How many pages each holder has, shape (holders, groups), and the pool."""
 

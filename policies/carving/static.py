@@ -16,7 +16,7 @@ from ...configs.errors import ConfigError, InvariantError
 from .. import batch
 from ..base import PageGroup
 from ..batch import IntArray
-from ..compiled import body_of, inner
+from ..compiled import body_of, by_reference, inner
 from ..compiled_carving import CompiledCarving, copies_nothing, widened
 from .counted import add, pop, remove
 from .splits import Split, by_page_bytes, by_tokens
@@ -27,6 +27,7 @@ PAGES, FREE, PAGE_BYTES = range(3)
 
 
 @copies_nothing
+@by_reference
 class StaticParts(NamedTuple):
     """How many pages each holder has, shape (holders, groups), and the part of each group."""
 

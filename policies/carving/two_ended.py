@@ -53,7 +53,7 @@ from .two_ended_runs import (
     extend_run,
     make_way,
     pack_ends,
-    span_of,
+    span,
 )
 
 
@@ -94,7 +94,7 @@ class TwoEnded(CompiledCarving):
         """From the low end to the high one: group, low and high byte of its run, pages held."""
         live = self.state.placed.parts[LIVE].tolist()
         chain = self.state.groups[CHAIN].tolist()
-        spans = [tuple(map(int, span_of(self.state, group))) for group in range(len(chain))]
+        spans = [tuple(map(int, span(self.state, group))) for group in range(len(chain))]
         return [(group, spans[group][0], spans[group][1], live[group]) for group in chain]
 
     def free_pages(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ See ``two_ended.py``. Bytes count from the low end of the buffer.
 from typing import NamedTuple
 
 from ..batch import IntArray
-from ..compiled import compiled, inner
+from ..compiled import by_reference, inner
 from .placed import extend, num_holes, restart, squeeze
 from .places import BASE, END, FIRST, LIVE, Placed
 
@@ -22,6 +22,7 @@ START, LENGTH, GRID, MEMBER = range(4)
 """Rows of ``spans``, one column per floating run: first byte, bytes, bytes of a page, group."""
 
 
+@by_reference
 class TwoEndedRuns(NamedTuple):
     """The runs of all groups, and where they lie."""
 
@@ -41,12 +42,6 @@ def span(state: TwoEndedRuns, group: int) -> tuple[int, int]:
         return state.pool[USABLE] - end * size, state.pool[USABLE]
     start = state.groups[ANCHOR, group]
     return start + first * size, start + end * size
-
-
-@compiled
-def span_of(state: TwoEndedRuns, group: int) -> tuple[int, int]:
-    """``span``, for Python."""
-    return span(state, group)
 
 
 @inner

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..compiled import by_reference
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -104,6 +106,7 @@ keys whose difference is below 2^SHIFT are those of one block; keys from PRIVATE
 nobody but the request that they were made for."""
 
 
+@by_reference
 class Pool(NamedTuple):
     """All arrays of a pool."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..base import PageGroup
 from ..caching.layout import CHUNKED, SLIDING, STATE
-from ..compiled import body_of, contract, inner
+from ..compiled import body_of, by_reference, contract, inner
 from ..demand_kernels import (
     BLOCK,
     BOTH,
@@ -41,6 +41,7 @@ MAX_IN_FLIGHT, LIMIT, BATCHES = range(len(RULES) + 2, len(RULES) + 5)
 """Rows of ``ChunkedArrays`` behind these: the same for every group."""
 
 
+@by_reference
 class ChunkedArrays(NamedTuple):
     """``ChunkedRules`` of some groups."""
 

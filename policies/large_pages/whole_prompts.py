@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..base import PageGroup
 from ..caching.layout import CHUNKED, SLIDING, STATE
-from ..compiled import body_of, inner
+from ..compiled import body_of, by_reference, inner
 from ..demand_kernels import BLOCK, EACH, ENCODER, KIND, SOURCE, WINDOW, ceil_div
 from .artifact_rules import STATES_KEPT, WINDOW_SLACK
 from .layout import IntArray
@@ -31,6 +31,7 @@ LEFT_STEPS = -200.0
 """Added by the artifact to the time of a page that leaves a window, in steps."""
 
 
+@by_reference
 class WholePromptArrays(NamedTuple):
     """``WholePromptRules`` of some groups."""
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...policies.callback import FAILED, Callback, CallbackError
-from ...policies.compiled import body_of, inner
+from ...policies.compiled import body_of, by_reference, inner
 from ..arrivals import Arrivals, OpenArrivals
 from ..requests import NEVER, IntArray
 from . import contract
@@ -16,6 +16,7 @@ NEXT_NS, KNOWN = range(2)
 """Entries of ``cell``: what ``peek`` said last, and whether it would say so again."""
 
 
+@by_reference
 class OpenArrivalArrays(NamedTuple):
     """Every request at its recorded time."""
 
@@ -24,6 +25,7 @@ class OpenArrivalArrays(NamedTuple):
     """One entry: the request that arrives next."""
 
 
+@by_reference
 class CalledArrivals(NamedTuple):
     """Arrivals that depend on who ended."""
 

@@ -8,6 +8,7 @@ from ...configs.specs import cdiv
 from ...policies.caching import layout
 from ...policies.caching.layout import Arrays
 from ...policies.caching.rules import CacheRules
+from ...policies.compiled import by_reference
 from ..requests import NEVER
 from ..scheduler import SchedulerConfig
 from ..table_contract import growth_classes
@@ -34,6 +35,7 @@ MAX_IN_FLIGHT, MAX_MODEL_LEN, BATCHES, MAY_REST, PAGE_BYTES, POOL_BYTES, FIRST_G
 first group of each growth class."""
 
 
+@by_reference
 class CachedTables(NamedTuple):
     """Block tables of all requests that run, by seat, over one pool of equal pages."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...policies import batch
 from ...policies.caching.layout import CHUNKED, SLIDING, STATE
-from ...policies.compiled import body_of, inner
+from ...policies.compiled import body_of, by_reference, inner
 from ...policies.demand_kernels import (
     BLOCK,
     BOTH,
@@ -35,6 +35,7 @@ BY_CLASS, BY_GROUP = range(2)
 """Rows of ``need``."""
 
 
+@by_reference
 class CountedTables(NamedTuple):
     """Pages of each running request; see ``BlockTables``."""
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...policies.compiled import inner
+from ...policies.compiled import by_reference, inner
 from ..gaps import LIMIT, Gaps
 from .state import IntArray
 
@@ -27,6 +27,7 @@ FOLD, MULTIPLIER, WORD = 31, 2654435769, 32
 FOLD_MASK, WORD_MASK = (1 << FOLD) - 1, (1 << WORD) - 1
 
 
+@by_reference
 class GapArrays(NamedTuple):
     """How often each gap between tokens occurred."""
 

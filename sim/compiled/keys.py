@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...policies.compiled import body_of, compiled, contract
+from ...policies.compiled import body_of, by_reference, compiled, contract
 
 IntArray = npt.NDArray[np.int64]
 
@@ -19,6 +19,7 @@ def fill_keys(keys: Any, slot: int, unit: int, most: int, out: IntArray) -> int:
     ...
 
 
+@by_reference
 class TraceKeyArrays(NamedTuple):
     """Where the keys of ``TraceKeys`` come from, as arrays."""
 
@@ -51,6 +52,7 @@ def fill_trace_keys(keys: TraceKeyArrays, slot: int, unit: int, most: int, out: 
     return count
 
 
+@by_reference
 class GivenKeys(NamedTuple):
     """Keys of one request at a time, that Python wrote down before it calls."""
 

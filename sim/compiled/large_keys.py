@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...policies.compiled import body_of, inner
+from ...policies.compiled import body_of, by_reference, inner
 from ..prefix_keys import IntArray, PrefixKeys
 from .keys import fill_keys
 
 
+@by_reference
 class UnitKeys(NamedTuple):
     """The keys of one request at a time, for every block size."""
 

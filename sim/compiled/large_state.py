@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...policies.base import PageGroup
+from ...policies.compiled import by_reference
 from ...policies.large_pages.layout import IntArray, Pool
 from ..requests import NEVER
 from ..table_contract import growth_classes
@@ -39,6 +40,7 @@ LIMITER, LOST_TOKENS, HITS_NOTHING = range(3)
 preempted itself: what it hit stood in the way of what it needs."""
 
 
+@by_reference
 class LargeTables(NamedTuple):
     """Block tables of all requests that run, by seat; see ``LargePageTables``."""
 

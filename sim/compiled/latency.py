@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...policies.callback import FAILED, Callback, CallbackError
-from ...policies.compiled import body_of, inner
+from ...policies.compiled import body_of, by_reference, inner
 from ...policies.demand_kernels import kind_code, live_tokens
 from ..latency import AnalyticalLatency, LatencyModel, Prefill, StepShape
 from . import contract
@@ -19,6 +19,7 @@ TOKENS, SAMPLES, ROWS, READS = range(4)
 """Entries of ``shape``: those of ``StepShape``; from READS on the tokens read per class."""
 
 
+@by_reference
 class CalledLatency(NamedTuple):
     """A LatencyModel in Python."""
 

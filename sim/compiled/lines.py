@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...policies.caching.layout import CHUNKED
-from ...policies.compiled import inner
+from ...policies.compiled import by_reference, inner
 from ...policies.demand_kernels import (
     BLOCK,
     BOTH,
@@ -48,6 +48,7 @@ NOT_ALIKE = -1
 """FLYING behind a chunk of a prompt: the next step reads otherwise."""
 
 
+@by_reference
 class Lines(NamedTuple):
     """Lines of all seats, and their sums."""
 

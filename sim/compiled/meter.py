@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...policies.compiled import body_of, inner
+from ...policies.compiled import body_of, by_reference, inner
 from ...policies.demand_kernels import EACH
 from ..usage import PARTS, UsageMeter
 from . import contract
@@ -18,6 +18,7 @@ LABEL, ENTRY_BYTES, STATE_BYTES, CAPACITY, PADDED = range(5)
 is the padding of a block."""
 
 
+@by_reference
 class CountedMeter(NamedTuple):
     """Pages of one owner each."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from ...configs.errors import InvariantError
 from ...policies.base import Moves
 from ...policies.batch import BYTES, LAUNCHES
-from ...policies.compiled import inner
+from ...policies.compiled import by_reference, inner
 from ..recorder import (
     DURATION_NS,
     MOST_IDLE,
@@ -54,6 +54,7 @@ MAX_POOL_BYTES = 1 << WHOLE
 """Larger pools are for the plain recorder."""
 
 
+@by_reference
 class RecorderArrays(NamedTuple):
     """Sums over time, histograms and samples of one run."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...policies.caching.layout import CHUNKED, SLIDING
-from ...policies.compiled import body_of, compiled, inner
+from ...policies.compiled import body_of, by_reference, compiled, inner
 from ...policies.demand_kernels import CROSS, live_tokens
 from . import contract
 from .state import IntArray
@@ -28,6 +28,7 @@ NEW, TEXT, ENCODER = range(3)
 """Rows of ``prefills``."""
 
 
+@by_reference
 class Roofline(NamedTuple):
     """One tensor-parallel rank."""
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...policies.caching.sharing import DEAD_PAGES, LIVE, VIEW_GROUP
-from ...policies.compiled import body_of, inner
+from ...policies.compiled import body_of, by_reference, inner
 from ...policies.demand_kernels import BLOCK, EACH, ceil_div, rule_rows
 from ..cached_usage import CachedUsageMeter
 from . import contract
@@ -21,6 +21,7 @@ GROUP_CLASS, PAGE_BYTES, PADDING_BYTES, FIRST_LABEL = range(4)
 """Rows of ``groups``: growth class; padding of a block; the label to which it belongs."""
 
 
+@by_reference
 class SharedMeter(NamedTuple):
     """Pages that several requests may hold: each is counted once."""
 

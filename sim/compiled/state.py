@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...policies.batch import NOTHING_REFUSED
+from ...policies.compiled import by_reference
 from ..requests import NEVER
 from ..scheduler import SchedulerConfig
 
@@ -78,6 +79,7 @@ REFUSED, ASKED = range(2)
 that changes nothing."""
 
 
+@by_reference
 class EngineArrays(NamedTuple):
     """The state of one replica beside its requests, tables and clocked parts.
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from ...policies.batch import BYTES, LAUNCHES, NOTHING_REFUSED
-from ...policies.compiled import inner
+from ...policies.compiled import by_reference, inner
 from ..requests import (
     ARRIVAL_NS,
     COMPUTED,
@@ -52,6 +52,7 @@ from .state import (
 )
 
 
+@by_reference
 class Clockwork(NamedTuple):
     """What the clock, the memory and the results of a run depend on, and scratch for a step."""
 

@@ -13,7 +13,6 @@ from .arrivals import make_arrivals
 from .collect import make_result
 from .engine import Hooks, Replica
 from .large_tables import LargePageTables
-from .latency import AnalyticalLatency
 from .prefix_keys import TraceKeys
 from .recorder import Recorder
 from .requests import MAX_TOKENS, PROMPT, Requests
@@ -97,9 +96,7 @@ def make_replica(
         requests=requests,
         arrivals=make_arrivals(trace.arrival_ns, setup.replay, setup.dependencies),
         scheduler=_scheduler(setup.policy.scheduler, requests, tables, config),
-        latency=AnalyticalLatency(
-            setup.model, setup.gpu, engine, max_tokens=config.max_num_batched_tokens
-        ),
+        latency=setup.latency,
         recorder=Recorder(meter.labels, setup.pool.bytes),
         meter=meter,
         fast=fast,

@@ -25,6 +25,7 @@ from ..traces.transform.outputs import with_outputs
 from ..traces.transform.sessions import chained
 from .caching import chosen_retention, hash_warnings, vllm_caches
 from .dependencies import Dependencies, dependencies_of
+from .latency import AnalyticalLatency, LatencyModel
 from .pool import KVPool, kv_pool
 from .positions import beyond_positions
 from .scheduler import SchedulerConfig
@@ -51,6 +52,7 @@ class Setup:
     replay: ReplayConfig
     dependencies: Dependencies | None
     """Who comes after whom; None: nobody, and no request belongs to a session."""
+    latency: LatencyModel
     warnings: tuple[str, ...]
 
 
@@ -100,6 +102,12 @@ def prepare(
         cache=cache,
         replay=replay,
         dependencies=dependencies,
+        latency=AnalyticalLatency(
+            model,
+            gpu,
+            resolved,
+            max_tokens=scheduler_config(resolved, policy.scheduler).max_num_batched_tokens,
+        ),
         warnings=(
             *cache_warnings,
             *_trace_warnings(loaded, model, replay),

@@ -25,6 +25,8 @@ MOST_AT_ONCE = 1 << 18
 FOLD, MULTIPLIER, WORD = 31, 2654435769, 32
 """Gaps are folded to 31 bits and multiplied by 2^32 over the golden ratio, modulo 2^32."""
 FOLD_MASK, WORD_MASK = (1 << FOLD) - 1, (1 << WORD) - 1
+FIRST_BITS = 12
+"""Of the part of the hash table that is used at first."""
 
 
 @by_reference
@@ -34,7 +36,8 @@ class GapArrays(NamedTuple):
     values: IntArray
     """In the order in which they came first; there is room for one more than the limit."""
     places: IntArray
-    """A hash table: place in ``values`` plus one, 0 where nothing is."""
+    """A hash table: place in ``values`` plus one, 0 where nothing is. Most runs use its first part
+    only; the others are not written, and not in the processor's cache."""
     counters: IntArray
     sums: IntArray
 
@@ -43,10 +46,13 @@ def make_gaps(limit: int = LIMIT) -> GapArrays:
     """No gaps; see ``Gaps.limit``."""
     bits = max(4, (2 * limit - 1).bit_length())
     counters = np.zeros(4, dtype=np.int64)
-    counters[HASH_SHIFT] = WORD - bits
+    first_bits = min(bits, FIRST_BITS)
+    counters[HASH_SHIFT] = WORD - first_bits
+    places = np.empty(1 << bits, dtype=np.int64)
+    places[: 1 << first_bits] = 0
     return GapArrays(
-        values=np.zeros((2, limit + 1), dtype=np.int64),
-        places=np.zeros(1 << bits, dtype=np.int64),
+        values=np.empty((2, limit + 1), dtype=np.int64),
+        places=places,
         counters=counters,
         sums=np.zeros((2, DIGITS), dtype=np.int64),
     )
@@ -67,16 +73,38 @@ def add_gap(gaps: GapArrays, gap_ns: int, count: int) -> None:
 @inner
 def _put(gaps: GapArrays, units: int, count: int) -> None:
     values, places, counters = gaps.values, gaps.places, gaps.counters
-    folded = (units ^ (units >> FOLD)) & FOLD_MASK
-    place = ((folded * MULTIPLIER) & WORD_MASK) >> counters[HASH_SHIFT]
-    while places[place] != 0 and values[UNITS, places[place] - 1] != units:
-        place = (place + 1) & (len(places) - 1)
+    place = _place_of(gaps, units)
     if places[place] == 0:
         counters[DISTINCT] += 1
         places[place] = counters[DISTINCT]
         values[UNITS, places[place] - 1] = units
-        values[COUNT, places[place] - 1] = 0
-    values[COUNT, places[place] - 1] += count
+        values[COUNT, places[place] - 1] = count
+        used = 1 << (WORD - counters[HASH_SHIFT])
+        if 2 * counters[DISTINCT] > used and used < len(places):
+            _widen(gaps)
+    else:
+        values[COUNT, places[place] - 1] += count
+
+
+@inner
+def _place_of(gaps: GapArrays, units: int) -> int:
+    """Where ``units`` stands in the hash table, or the place for it."""
+    values, places, shift = gaps.values, gaps.places, gaps.counters[HASH_SHIFT]
+    last = (1 << (WORD - shift)) - 1
+    folded = (units ^ (units >> FOLD)) & FOLD_MASK
+    place = ((folded * MULTIPLIER) & WORD_MASK) >> shift
+    while places[place] != 0 and values[UNITS, places[place] - 1] != units:
+        place = (place + 1) & last
+    return place
+
+
+@inner
+def _widen(gaps: GapArrays) -> None:
+    """Use twice as much of the hash table."""
+    gaps.counters[HASH_SHIFT] -= 1
+    gaps.places[: 1 << (WORD - gaps.counters[HASH_SHIFT])] = 0
+    for index in range(gaps.counters[DISTINCT]):
+        gaps.places[_place_of(gaps, gaps.values[UNITS, index])] = index + 1
 
 
 @inner
@@ -87,7 +115,7 @@ def _double_unit(gaps: GapArrays) -> None:
         # While values are exact so are their sums, whenever they are made.
         for place in range(finer):
             _add_to_sums(gaps.sums, values[UNITS, place], values[COUNT, place])
-    gaps.places[:] = 0
+    gaps.places[: 1 << (WORD - gaps.counters[HASH_SHIFT])] = 0
     gaps.counters[DISTINCT] = 0
     gaps.counters[SHIFT] += 1
     for place in range(finer):
@@ -115,13 +143,16 @@ def pour_gaps(arrays: GapArrays) -> Gaps:
     """The same as ``Gaps``."""
     values = arrays.values[:, : arrays.counters[DISTINCT]]
     total, squares = _exact_sums(*values) if not arrays.counters[SHIFT] else _kept_sums(arrays)
+    counts = Counter[int]()
+    # Not by way of a dict, which a Counter would copy.
+    dict.update(counts, zip(*values.tolist(), strict=True))
     return Gaps(
         limit=arrays.values.shape[1] - 1,
         unit_ns=1 << int(arrays.counters[SHIFT]),
         num=int(arrays.counters[NUM]),
         total_ns=total,
         squares_ns2=squares,
-        counts=Counter(dict(zip(*values.tolist(), strict=True))),
+        counts=counts,
     )
 
 

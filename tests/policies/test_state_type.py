@@ -32,7 +32,7 @@ class Part(NamedTuple):
 class Whole(NamedTuple):
     table: IntArray
     part: Part
-    count: int
+    number: int
 
 
 def make_whole(value: int) -> Whole:
@@ -66,7 +66,7 @@ def _sum(part: Part, start: int) -> int:
 
 @compiled
 def summary(whole: Whole) -> tuple[int, int, float, int]:
-    return whole.table[2, 3], _sum(whole.part, whole.count), whole.part.share, size_of(whole)
+    return whole.table[2, 3], _sum(whole.part, whole.number), whole.part.share, size_of(whole)
 
 
 @compiled

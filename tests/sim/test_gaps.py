@@ -81,6 +81,21 @@ def test_gaps_in_arrays_are_those_in_python(added: list[tuple[int, int]], limit:
     assert pour_gaps(arrays) == gaps_of(added, limit)
 
 
+def test_many_gaps_are_found_again_however_wide_the_table_grows() -> None:
+    """Every one twice, a part of them before the table grows and after."""
+    rng = np.random.default_rng(4)
+    for values in (
+        np.arange(30_000) * 4096 + 25_000_000,
+        rng.integers(0, 1 << 36, 30_000),
+        rng.integers(24_000_000, 24_060_000, 30_000),
+    ):
+        twice = np.concatenate([values, values[::-1]])
+        added = np.column_stack([twice, np.tile([1, 2, 5], len(twice) // 3)])
+        arrays = make_gaps()
+        add_all(arrays, added)
+        assert pour_gaps(arrays) == gaps_of(added.tolist(), make_gaps().values.shape[1] - 1)
+
+
 def test_without_gaps_there_are_no_values() -> None:
     assert pour_gaps(make_gaps()) == Gaps()
     values, counts = Gaps().sorted()

@@ -9,6 +9,7 @@ from ...configs.errors import InvariantError
 from ...policies.batch import NEVER_DUE
 from ...policies.caching import blocks, queue, retention
 from ...policies.caching.layout import (
+    ALIGNED,
     BLOCK,
     CACHED,
     CACHING,
@@ -24,8 +25,11 @@ from ...policies.caching.layout import (
     NULLS,
     NUM_PAGES,
     PENDING,
+    RETIRED,
+    ROUNDING,
     SHARED_AT,
     SLIDING,
+    SPECULATIVE,
     STEP,
     WINDOW,
 )
@@ -37,9 +41,9 @@ from .cached_head import explain
 from .cached_state import (
     ANSWER,
     FIRST_GROUPS,
+    HAS_STATES,
     LENGTHS,
     MAX_MODEL_LEN,
-    MAY_REST,
     NEXT_KEY,
     NUM_KEYS,
     PAGE_BYTES,
@@ -77,7 +81,7 @@ def allocate(tables: CachedTables, table: IntArray, slot: int, new: int, hit: in
         return True
     if not tables.seats[NUM_KEYS, seat]:
         _open_table(tables, table, slot, hit)
-    num_tokens = table[PROMPT, slot] + table[OUTPUT, slot]
+    prompt, num_tokens = table[PROMPT, slot], table[PROMPT, slot] + table[OUTPUT, slot]
     done = blocks.allocate(
         tables.pool,
         tables.known[seat][: _num_known(tables, seat, num_tokens)],
@@ -88,11 +92,11 @@ def allocate(tables: CachedTables, table: IntArray, slot: int, new: int, hit: in
         hit,
         min(end, tables.limits[MAX_MODEL_LEN]),
         max(0, computed - table[IN_FLIGHT, slot]),
-        table[PROMPT, slot],
+        prompt,
         table[JUNCTION, slot],
         min(end, num_tokens),
     )
-    _note(tables, seat)
+    _note(tables, seat, prompt <= end)
     return done
 
 
@@ -116,9 +120,10 @@ def _open_table(tables: CachedTables, table: IntArray, slot: int, hit: int) -> N
 
 
 @inner
-def _note(tables: CachedTables, seat: int) -> None:
+def _note(tables: CachedTables, seat: int, decodes: bool) -> None:
     """Copy the lengths that others read, and say how long nothing will change."""
     rules, marks, limits = tables.pool.rules, tables.marks[seat], tables.limits
+    caches, rounding = tables.pool.settings[CACHING], tables.pool.settings[ROUNDING]
     quiet = next_key = NEVER_DUE
     for index in range(len(tables.allocated)):
         group = limits[FIRST_GROUPS + index]
@@ -127,19 +132,33 @@ def _note(tables: CachedTables, seat: int) -> None:
             tables.allocated[index, seat] = length
             tables.expired[index, seat] = nulls
             tables.changed[seat] += 1
-        kind, block, window = rules[KIND, group], rules[BLOCK, group], rules[WINDOW, group]
-        past = (nulls + 1) * block
-        if kind == SLIDING:
-            past += window - 1
-        elif kind == CHUNKED:
-            past = (past + window - 1) // window * window
-        elif kind == FULL:
-            past = NEVER_DUE
-        quiet = min(quiet, length * block, past)
-        next_key = min(next_key, (marks[CACHED, group] + 1) * block)
-    if limits[MAY_REST]:
+        quiet = min(quiet, _next_change(tables, seat, group))
+        if caches:
+            full = (marks[CACHED, group] + 1) * rules[BLOCK, group]
+            next_key = min(next_key, (full + rounding - 1) // rounding * rounding)
+    # A state that others may hit is copied in the next step: that only happens within a prompt.
+    if decodes or not limits[HAS_STATES]:
         tables.seats[NEXT_KEY, seat] = next_key
         tables.quiet[seat] = min(quiet, next_key - 1)
+
+
+@inner
+def _next_change(tables: CachedTables, seat: int, group: int) -> int:
+    """Sequence length up to which ``group`` needs no page and gives none back."""
+    rules, marks = tables.pool.rules, tables.marks[seat]
+    kind, block, window = rules[KIND, group], rules[BLOCK, group], rules[WINDOW, group]
+    taken = (marks[LENGTH, group] - rules[SPECULATIVE, group]) * block
+    past = (marks[NULLS, group] + 1) * block
+    if kind == FULL:
+        return taken
+    if kind == SLIDING:
+        past += window - 1
+    elif kind == CHUNKED:
+        past = (past + window - 1) // window * window
+    elif kind == ALIGNED:
+        # The state before the current one goes with the blocks up to it, or earlier.
+        past = (marks[RETIRED, group] + 1) * block
+    return min(taken, past)
 
 
 @body_of(contract.commit, CachedTables)
@@ -158,7 +177,7 @@ def commit(tables: CachedTables, table: IntArray, slot: int, tokens: int) -> Non
             table[JUNCTION, slot],
             tokens,
         )
-        _note(tables, seat)
+        _note(tables, seat, table[PROMPT, slot] <= tokens)
 
 
 @body_of(contract.trim, CachedTables)

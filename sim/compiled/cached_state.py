@@ -30,9 +30,9 @@ LIMITER, LOST_TOKENS = range(2)
 """Number of the lookup class that shortened a request's first hit, from 1; by how many tokens."""
 
 # Entries of ``limits``.
-MAX_IN_FLIGHT, MAX_MODEL_LEN, BATCHES, MAY_REST, PAGE_BYTES, POOL_BYTES, FIRST_GROUPS = range(7)
-"""As in SchedulerConfig; whether ``quiet`` and NEXT_KEY are known; bytes; from FIRST_GROUPS on the
-first group of each growth class."""
+MAX_IN_FLIGHT, MAX_MODEL_LEN, BATCHES, HAS_STATES, PAGE_BYTES, POOL_BYTES, FIRST_GROUPS = range(7)
+"""As in SchedulerConfig; whether states are kept at block boundaries; bytes; from FIRST_GROUPS on
+the first group of each growth class."""
 
 
 @by_reference
@@ -89,7 +89,7 @@ def make_tables(
         config.max_in_flight_tokens,
         config.max_model_len,
         config.concurrent_batches,
-        len(sizes) == 1 and not rules.has_aligned_states,
+        rules.has_aligned_states,
         page_bytes,
         pool_bytes,
         *(class_of.index(index) for index in range(len(classes))),

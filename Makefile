@@ -61,12 +61,12 @@ $(BIN)/python:
 	echo "Python 3.11 to 3.14 with its venv module is needed" >&2; exit 1
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	@echo "Installing jenga-sim into $(VENV)"
+	@echo "Installing jenga-sim into $(VENV)" >&2
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@echo "Installing the development tools into $(VENV)"
+	@echo "Installing the development tools into $(VENV)" >&2
 	@$(PIP) install --group dev
 	@touch $@

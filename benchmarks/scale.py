@@ -9,9 +9,7 @@ SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1M": 1_000_000}
 
 def _case(requests: int) -> Case:
     def case(effort: Effort) -> Line:
-        # A run of milliseconds shows what it costs only if it is not interrupted.
-        repeat = max(effort.repeat, 20_000 // requests)
-        once = Effort(effort.quick, min(repeat, max(1, 300_000 // requests)))
+        once = Effort(effort.quick, min(effort.repeat, max(1, 300_000 // requests)))
         trace = chat(effort.share(requests))
         return simulated(trace, once, policy="lcm", max_num_seqs=256, enable_prefix_caching=False)
 

@@ -30,6 +30,10 @@ OTHERS = (
     ("a loop of ours in numba, no memory", "", 550_000, 880_000),
 )
 """Requests per CPU second of other simulators on the trace of ``chat``, from ... to."""
+OUTPUT = 200
+"""Tokens that come out of a request of ``shapes``."""
+PROMPTS = {"1k": 896, "128k": 114_688}
+"""Tokens of its prompt, by context."""
 STAGES = {
     "read": "read the file",
     "prepare": "resolve names, pool and policy",
@@ -71,6 +75,7 @@ def rendered(results: dict[str, Any], text: str) -> str:
         "machine": f"Measured on {results['machine']}.",
         "others": _others(results["lines"]),
         "stages": _stages(results["lines"]),
+        "costs": _costs(results["lines"]),
         **{name: _table(results["lines"], name, *form) for name, form in FORMS.items()},
     }
     for name, table in tables.items():
@@ -112,6 +117,19 @@ def _stages(lines: dict[str, Line]) -> str:
         cells = " | ".join(f"{line[f'{stage}_ms']:.1f}" for line in policies.values())
         rows.append(f"| {words} | {cells} |")
     return "\n".join(rows)
+
+
+def _costs(lines: dict[str, Line]) -> str:
+    """What a token costs in any batch, and a block of a prompt: see benchmarks/shapes.py."""
+    batches = [line for name, line in lines.items() if name.startswith("shapes/batch-")]
+    tokens = [line["cpu_seconds"] / line["requests"] / OUTPUT * 1e9 for line in batches]
+    short, long = lines["shapes/context-1k"], lines["shapes/context-128k"]
+    more = (long["cpu_seconds"] - short["cpu_seconds"]) / long["requests"]
+    blocks = (PROMPTS["128k"] - PROMPTS["1k"]) / 16
+    return (
+        f"A token costs {min(tokens):.0f} to {max(tokens):.0f} ns in these batches, a block of a "
+        f"long prompt {more / blocks * 1e9:.0f} ns."
+    )
 
 
 def _round(number: float) -> int:

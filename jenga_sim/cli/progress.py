@@ -20,7 +20,7 @@ LINE_SECONDS = 10.0
 """Between two lines where standard error is no terminal."""
 
 
-COMPILING = "note: compiling the engine for this kind of run, once: 15 to 30 s"
+COMPILING = "note: compiling the engine for this kind of run, once: 10 to 20 s"
 
 
 class Progress:

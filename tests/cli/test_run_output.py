@@ -265,7 +265,7 @@ def test_only_the_first_run_of_its_kind_says_that_it_compiles(
         done = jenga("run", chat, "--policy", "static", *arguments)
         return [line for line in done.stderr.splitlines() if "compiling" in line]
 
-    assert notes() == ["note: compiling the engine for this kind of run, once: 15 to 30 s"]
+    assert notes() == ["note: compiling the engine for this kind of run, once: 10 to 20 s"]
     assert notes() == []
     assert notes("--scheduling-policy", "priority", "--quiet") == []
 

@@ -1,1 +1,1 @@
-"""Calibration on a real GPU: the only package that may import torch. Empty in this release."""
+"""Profiles of real GPUs, from others' measurements or one's own: the only package for torch."""

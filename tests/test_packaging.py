@@ -46,6 +46,8 @@ def data_files() -> list[str]:
     """Files beside the code that the package needs at run time."""
     found = [ROOT / "jenga_sim" / "py.typed"]
     found += (ROOT / "configs").rglob("*.yaml")
+    profiles = ROOT / "configs" / "profiles"
+    found += [profiles / "README.md", *profiles.rglob("*.csv"), *profiles.rglob("*.csv.gz")]
     found += (ROOT / "traces" / "samples").glob("*.json*")
     return [in_package(path) for path in found]
 

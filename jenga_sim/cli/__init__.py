@@ -18,6 +18,7 @@ VERBS = {
     "trace": ("trace", "Look at traces; convert, cut, mix and make them."),
     "model": ("model", "Look at models: what they keep, and what each policy makes of it."),
     "max-context": ("max_context", "Say how long a request may be under each policy."),
+    "calibrate": ("calibrate", "Make and look at profiles of kernel times."),
     "policies": ("policies", "List the memory policies."),
 }
 

@@ -1,0 +1,1 @@
+"""Others' measurements as profiles."""

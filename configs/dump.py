@@ -26,6 +26,7 @@ def model_yaml(model: ModelSpec) -> str:
         "num_layers": model.num_layers,
         "hidden_size": model.hidden_size or UNKNOWN,
         "vocab_size": model.vocab_size or UNKNOWN,
+        **({"ffn_width": model.ffn_width} if model.ffn_width else {}),
         "params": {
             "total": model.params_total or UNKNOWN,
             "active": model.params_active or UNKNOWN,

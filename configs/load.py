@@ -78,6 +78,7 @@ def load_model(name_or_path: str | Path) -> ModelSpec:
         moe=None if model.moe is None else MoESpec(**model.moe.model_dump()),
         overhead=None if model.overhead is None else OverheadSpec(**model.overhead.model_dump()),
         tied_embeddings=model.tied_embeddings,
+        ffn_width=model.ffn_width,
         vision=vision,
         kv_cache_dtype=model.kv_cache_dtype,
         notes=tuple(model.notes),

@@ -262,6 +262,8 @@ class Model(Shape):
     num_layers: Layers
     hidden_size: Annotated[Count, MayBeUnknown]
     vocab_size: Annotated[Tokens, MayBeUnknown]
+    ffn_width: Annotated[int, Field(ge=0, le=10**7)] = 0
+    """Of the feed-forward layers that every token goes through; 0: as the parameters say."""
     params: Params
     weights: Weights
     tied_embeddings: bool = False

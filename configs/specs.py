@@ -316,6 +316,8 @@ class ModelSpec:
     vision: VisionSpec | None = None
     """How images become tokens, where the model takes any."""
     tied_embeddings: bool = False
+    ffn_width: int = 0
+    """Width of the feed-forward layers that every token goes through; 0: not given."""
     notes: tuple[str, ...] = field(default=())
     hf: str | None = None
     """Name on Hugging Face."""

@@ -15,6 +15,7 @@ from .dependencies import Dependencies, sessions_of
 from .engine import Replica
 from .frames import RequestTable, StepTable
 from .gaps import Gaps
+from .measured import MeasuredLatency
 from .metrics import FORMULAS, prefix_cache_figures, summarize
 from .requests import Requests
 from .result import Result
@@ -90,6 +91,8 @@ def _describe_group(group: PageGroup) -> dict[str, Any]:
 def _config(setup: Setup) -> dict[str, Any]:
     policy = asdict(setup.policy)
     del policy["summary"]
+    profile = setup.latency.profile if isinstance(setup.latency, MeasuredLatency) else None
+    timed = {} if profile is None else {"name": profile.about.name, "sha256": profile.sha256}
     return {
         "trace": {"name": setup.trace.name, "sha256": setup.trace.meta.sha256},
         "model": setup.model.name,
@@ -97,17 +100,19 @@ def _config(setup: Setup) -> dict[str, Any]:
         "policy": policy,
         "engine": asdict(setup.engine.config),
         "replay": asdict(setup.replay),
+        **({"profile": timed} if timed else {}),
         "kv_pool": setup.pool.describe(),
     }
 
 
 def _provenance(setup: Setup, config: dict[str, Any], replica: Replica) -> dict[str, Any]:
+    latency = replica.latency.describe()
     return {
         "schema": "jenga-sim/provenance/1",
         "trace_sha256": setup.trace.meta.sha256,
         "config_sha256": _sha256(config),
-        "profile": replica.latency.describe()["model"],
-        "profile_sha256": _sha256(replica.latency.describe()),
+        "profile": latency["model"],
+        "profile_sha256": latency.get("profile_sha256") or _sha256(latency),
         "seed": None,
         "model_source": setup.model.source,
         "gpu_source": setup.gpu.source,

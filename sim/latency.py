@@ -121,7 +121,7 @@ class AnalyticalLatency:
         self._flops_per_us = gpu.flops["bf16"] / 1e6
         self._bytes_per_us = gpu.memory_bandwidth / 1e6
         specs = engine.kv_cache_specs(model)
-        self._classes = _attention_classes(model, specs, engine.tp)
+        self._classes = attention_classes(model, specs, engine.tp)
         per_tokens = self._token_table(max_tokens or engine.max_num_batched_tokens)
         per_samples = self._head_table(engine.max_num_seqs)
         tables = np.zeros((2, max(len(per_tokens), len(per_samples))))
@@ -246,7 +246,7 @@ def _whole_ns(time_us: FloatArray) -> FloatArray:
     return np.rint(time_us * 1e3) / 1e3
 
 
-def _attention_classes(
+def attention_classes(
     model: ModelSpec, specs: tuple[KVCacheSpec, ...], tp: int
 ) -> tuple[AttentionClass, ...]:
     """Layers by what they read; those that share a cache read it as its owner does."""

@@ -35,6 +35,7 @@ def run(
     policy: Policy | str = "lcm",
     vllm_log: str | Path | None = None,
     replay: ReplayConfig | None = None,
+    profile: str | Path | None = None,
     fast: bool = True,
     check: bool = False,
     hooks: Hooks | None = None,
@@ -49,6 +50,8 @@ def run(
         policy: Name of a preset, ``file.py:Class``, or a Policy.
         vllm_log: Start-up log of a real vLLM, to read the KV pool from.
         replay: When requests arrive; at their timestamps unless given.
+        profile: Name of a packaged profile or its folder, to take step times from; from the data
+            sheet of the GPU unless given.
         fast: Take alike decode steps in leaps; the result is the same either way.
         check: Check every invariant after every step.
         hooks: Callbacks between steps.
@@ -60,7 +63,14 @@ def run(
         StalledError: The policy lets requests wait for ever.
     """
     setup = prepare(
-        trace, model=model, gpu=gpu, policy=policy, vllm_log=vllm_log, replay=replay, **engine
+        trace,
+        model=model,
+        gpu=gpu,
+        policy=policy,
+        vllm_log=vllm_log,
+        replay=replay,
+        profile=profile,
+        **engine,
     )
     return simulate(setup, fast=fast, check=check, hooks=hooks)
 

@@ -25,7 +25,9 @@ from ..traces.transform.outputs import with_outputs
 from ..traces.transform.sessions import chained
 from .caching import chosen_retention, hash_warnings, vllm_caches
 from .dependencies import Dependencies, dependencies_of
+from .kernels.profile import load_profile
 from .latency import AnalyticalLatency, LatencyModel
+from .measured import MeasuredLatency
 from .pool import KVPool, kv_pool
 from .positions import beyond_positions
 from .scheduler import SchedulerConfig
@@ -64,6 +66,7 @@ def prepare(
     policy: Policy | str,
     vllm_log: str | Path | None = None,
     replay: ReplayConfig | None = None,
+    profile: str | Path | None = None,
     **engine: Any,
 ) -> Setup:
     """Resolve names, sizes and the pool; see ``run``.
@@ -102,12 +105,7 @@ def prepare(
         cache=cache,
         replay=replay,
         dependencies=dependencies,
-        latency=AnalyticalLatency(
-            model,
-            gpu,
-            resolved,
-            max_tokens=scheduler_config(resolved, policy.scheduler).max_num_batched_tokens,
-        ),
+        latency=_latency(model, gpu, resolved, policy, profile),
         warnings=(
             *cache_warnings,
             *_trace_warnings(loaded, model, replay),
@@ -117,6 +115,20 @@ def prepare(
             *_size_warnings(pool, model, gpu, resolved.tp),
         ),
     )
+
+
+def _latency(
+    model: ModelSpec,
+    gpu: GPUSpec,
+    engine: ResolvedEngine,
+    policy: Policy,
+    profile: str | Path | None,
+) -> LatencyModel:
+    """Step times from a profile, or else from the data sheet."""
+    most = scheduler_config(engine, policy.scheduler).max_num_batched_tokens
+    if profile is None:
+        return AnalyticalLatency(model, gpu, engine, max_tokens=most)
+    return MeasuredLatency(load_profile(profile), model, gpu, engine, max_tokens=most)
 
 
 def _cache_rules(groups: tuple[PageGroup, ...], retention: Retention) -> CacheRules:

@@ -66,12 +66,19 @@ def _print(console: Console, summary: dict[str, Any], style: box.Box) -> None:
     console.print(_counts(summary))
     for table in (_latencies(summary), _memory(summary)):
         print_table(console, table, style)
-    latency = summary["latency_model"]
     console.print(
-        f"step times: analytical roofline, about +-{latency['uncertainty_pct']:g} %; "
+        f"step times: {_step_times(summary['latency_model'])}; "
         f"KV pool: {summary['kv_pool']['explanation']}",
         style="dim",
     )
+
+
+def _step_times(latency: dict[str, Any]) -> str:
+    """Where they come from, and how wrong they may be."""
+    if latency["uncertainty_pct"] is not None:
+        return f"analytical roofline, about +-{latency['uncertainty_pct']:g} %"
+    shares = ", ".join(f"{100 * share:.0f} % {name}" for name, share in latency["shares"].items())
+    return f"{latency['model']}: {shares}; not checked against whole steps"
 
 
 def _counts(summary: dict[str, Any]) -> Table:

@@ -109,6 +109,11 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Path(path_type=Path),
     help="Read the KV pool from the start-up log of a real vLLM.",
 )
+@click.option(
+    "--profile",
+    help="Take step times from measured kernels: a packaged profile (`jenga-sim calibrate show`) "
+    "or a folder.  [default: a roofline]",
+)
 @click.option("--set", "settings", multiple=True, help="engine.NAME=VALUE or policy.NAME=VALUE.")
 @click.option(
     "--replay",
@@ -141,6 +146,7 @@ def command(
     gpu: str | None,
     policy: str | None,
     vllm_log: Path | None,
+    profile: str | None,
     settings: tuple[str, ...],
     replay: str,
     concurrency: int | None,
@@ -181,6 +187,7 @@ def command(
         policy=_policy(policy or DEFAULT_POLICY, policy_settings),
         vllm_log=vllm_log,
         replay=_replay(replay, concurrency, zero_output),
+        profile=profile,
         **engine,
     )
     if not quiet:

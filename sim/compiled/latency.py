@@ -8,6 +8,7 @@ from ...policies.callback import FAILED, Callback, CallbackError
 from ...policies.compiled import body_of, by_reference, inner
 from ...policies.demand_kernels import kind_code, live_tokens
 from ..latency import AnalyticalLatency, LatencyModel, Prefill, StepShape
+from ..measured import MeasuredLatency
 from . import contract
 from .state import IntArray
 
@@ -33,6 +34,8 @@ def latency_state(model: LatencyModel, max_num_seqs: int) -> Any:
     """``model`` as compiled code asks it."""
     if type(model) is AnalyticalLatency:
         return model.roofline
+    if type(model) is MeasuredLatency:
+        return model.state
     kinds = [(kind_code(c.spec.kind), c.spec.window) for c in model.classes]
     shape = np.zeros(READS + len(kinds), dtype=np.int64)
     prefills = np.zeros((3, max_num_seqs), dtype=np.int64)

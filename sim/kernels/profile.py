@@ -141,6 +141,14 @@ class Profile:
             link_bandwidth=peaks.link_gbs * 1e9,
         )
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of profile.yaml, which has digests of the measurements, and of fit.yaml."""
+        files = ("profile.yaml", "fit.yaml")
+        found = [(self.folder / name) for name in files]
+        data = b"".join(file.read_bytes() for file in found if file.is_file())
+        return hashlib.sha256(data).hexdigest()
+
     def table(self, op: str, **tags: str) -> KernelTable:
         """Times of one op; what was not measured and fitted is answered from the data sheet.
 

@@ -42,6 +42,11 @@ class KernelTable:
     residuals: Residuals | None
     """None: nothing was measured, the prior is all there is."""
 
+    @property
+    def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What tells it from others: its op and its tags, in their order."""
+        return self.op.name, tuple((name, self.tags[name]) for name in self.op.tags)
+
     def us(self, columns: Columns) -> tuple[FloatArray, EvidenceArray]:
         """Microseconds of kernels, one per row of ``columns``, and what they are based on."""
         full = completed(self.op, columns)
@@ -90,6 +95,9 @@ def completed(op: Op, columns: Columns) -> dict[str, FloatArray]:
 
 def _rows_by_shape(op: Op, columns: Columns) -> list[tuple[tuple[float, ...], list[int]]]:
     """Each shape that occurs, and the rows that have it."""
-    shapes = list(map(tuple, op.shapes(columns).tolist()))
+    places = op.shapes(columns)
+    if (places == places[0]).all():
+        return [(tuple(places[0].tolist()), list(range(len(places))))]
+    shapes = list(map(tuple, places.tolist()))
     order = sorted(range(len(shapes)), key=shapes.__getitem__)
     return [(shape, list(rows)) for shape, rows in groupby(order, key=shapes.__getitem__)]

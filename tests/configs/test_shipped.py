@@ -257,5 +257,5 @@ def test_a_gpu_is_named_after_its_file_and_its_numbers_are_plausible(name: str) 
 
 
 def test_the_gpus_of_the_list_are_shipped() -> None:
-    expected = "a100-sxm-80gb b200-sxm h100-sxm h200-sxm l4 l40s rtx-4090 rtx-pro-6000"
+    expected = "a100-sxm-80gb b200-sxm gb200 h100-sxm h200-sxm l4 l40s rtx-4090 rtx-pro-6000"
     assert gpu_names() == tuple(expected.split())

@@ -18,4 +18,4 @@ VERBS = {
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 def command() -> None:
-    """Make and look at profiles: kernel times of one GPU. Runs do not use them yet."""
+    """Make and look at profiles: kernel times of one GPU, for `run --profile`."""

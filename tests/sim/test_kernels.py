@@ -191,6 +191,18 @@ def test_a_point_that_was_measured_three_times_counts_as_its_median() -> None:
     assert table.us({name: values[:1] for name, values in columns.items()})[0] == pytest.approx(6)
 
 
+def test_a_shape_takes_after_those_beside_it_by_the_inverse_square_of_their_distance() -> None:
+    """128 columns lie one octave from 64 and two from 512: four parts and one."""
+    columns = {"m": np.ones(2), "n": np.array([64.0, 512.0]), "k": np.full(2, 64.0)}
+    asked = {"m": np.ones(1), "n": np.array([128.0]), "k": np.array([64.0])}
+    priors = PRIOR.us(*PEAKS.limits_us(OPS["gemm"], GEMM, columns))
+    corrections = np.array([0.5, -0.25])
+    table = make_table(OPS["gemm"], GEMM, PEAKS, PRIOR, columns, priors * np.exp(corrections))
+    prior = PRIOR.us(*PEAKS.limits_us(OPS["gemm"], GEMM, asked))
+    expected = 0.8 * corrections[0] + 0.2 * corrections[1]
+    assert np.log(table.us(asked)[0] / prior) == pytest.approx(expected)
+
+
 def test_what_was_never_measured_is_answered_from_the_data_sheet() -> None:
     table = unmeasured("gemm", {"dtype": "nvfp4"}, PEAKS)
     us, evidence = table.us(
